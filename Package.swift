@@ -1,0 +1,79 @@
+// swift-tools-version:6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+/// A Swift target; its dependencies run down the drawing in CONTRIBUTING.md, never up or sideways.
+func target(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func library(_ name: String, _ pkgConfig: String? = nil, apt: String) -> Target {
+    .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt])])
+}
+
+let package = Package(
+    name: "nearhub",
+    products: [.executable(name: "nearhub", targets: ["nearhub"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CLinux"),
+        library("CCrypto", "libcrypto", apt: "libssl-dev"),
+        library("CInih", "inih", apt: "libinih-dev"),
+        library("CJansson", "jansson", apt: "libjansson-dev"),
+        library("CMicrohttpd", "libmicrohttpd", apt: "libmicrohttpd-dev"),
+        library("CXXHash", "libxxhash", apt: "libxxhash-dev"),
+
+        target("Configuration", ["CInih"]),
+        target("Crypto", ["CCrypto", "CLinux"]),
+        target("EventLoop", ["CLinux"]),
+        target("JSON", ["CJansson"]),
+
+        target("Journal", ["CLinux", "CXXHash", "EventLoop", "JSON"]),
+        target("Provisioning", ["Crypto", "JSON"]),
+        target("Store", ["CLinux", "CXXHash", "Crypto", "EventLoop", "Journal", "JSON", "Provisioning"]),
+
+        target("HTTPMessage", ["JSON"]),
+        target("HTTPServer", ["CLinux", "CMicrohttpd", "EventLoop", "HTTPMessage"]),
+        target("DeviceAPI", ["Crypto", "HTTPMessage", "JSON", "Provisioning", "Store"]),
+        target("AdminAPI", ["Crypto", "HTTPMessage", "JSON", "Provisioning", "Store"]),
+
+        target("ControlClient", ["CLinux", "HTTPMessage", "JSON"]),
+        target(
+            "Daemon",
+            [
+                "AdminAPI", "CLinux", "CMicrohttpd", "Configuration", "Crypto", "DeviceAPI", "EventLoop", "HTTPMessage",
+                "HTTPServer", "JSON", "Journal", "Provisioning", "Store", logging,
+            ]),
+        .executableTarget(
+            name: "nearhub",
+            dependencies: ["Configuration", "ControlClient", "Daemon", "HTTPMessage", "JSON", argumentParser],
+            swiftSettings: strict),
+
+        tests("ConfigurationTests", ["Configuration"]),
+        tests("CryptoTests", ["Crypto"]),
+        tests("EventLoopTests", ["EventLoop"]),
+        tests("HTTPServerTests", ["HTTPServer"]),
+        tests("JSONTests", ["JSON"]),
+        tests("JournalTests", ["Journal", "JSON"]),
+        tests("ProvisioningTests", ["Crypto", "JSON", "Provisioning"]),
+        tests("StoreTests", ["JSON", "Journal", "Provisioning", "Store"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
