@@ -22,7 +22,9 @@ extension JSONValue {
         }
         guard let root = unsafe root else { throw JSONError(error, start: start) }
         defer { unsafe json_decref(root) }
-        guard let value = unsafe JSONValue(root, depth: maximumDepth) else { throw JSONError(problem: .nesting, offset: nil) }
+        guard let value = unsafe JSONValue(root, depth: maximumDepth) else {
+            throw JSONError(problem: .nesting, offset: nil)
+        }
         return value
     }
 
@@ -35,7 +37,8 @@ extension JSONValue {
             unsafe members.reserveCapacity(json_object_size(json))
             var iterator = unsafe json_object_iter(json)
             while unsafe iterator != nil {
-                guard let child = unsafe json_object_iter_value(iterator), let name = unsafe json_object_iter_key(iterator)
+                guard let child = unsafe json_object_iter_value(iterator),
+                    let name = unsafe json_object_iter_key(iterator)
                 else { return nil }
                 guard let value = unsafe JSONValue(child, depth: depth - 1) else { return nil }
                 let length = unsafe json_object_iter_key_len(iterator)
@@ -48,7 +51,8 @@ extension JSONValue {
             var elements: [JSONValue] = []
             let count = unsafe json_array_size(json)
             for index in 0..<count {
-                guard let child = unsafe json_array_get(json, index), let value = unsafe JSONValue(child, depth: depth - 1)
+                guard let child = unsafe json_array_get(json, index),
+                    let value = unsafe JSONValue(child, depth: depth - 1)
                 else { return nil }
                 elements.append(value)
             }

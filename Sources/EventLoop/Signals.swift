@@ -1,0 +1,33 @@
+internal import CLinux
+internal import Glibc
+
+/// Turns signals into events of the loop (signalfd(2)).
+///
+/// Make it before any thread starts: it blocks the signals for this thread, and threads inherit that.
+public final class Signals: EventSource {
+    private let file: FileDescriptor
+    private let action: (CInt) -> Void
+
+    /// Blocks the given signals and hands each one that arrives to `action`; SIGPIPE is ignored altogether.
+    public init(_ signals: [CInt], _ action: @escaping (CInt) -> Void) throws(SystemError) {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        for signal in signals { unsafe sigaddset(&set, signal) }
+        unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+        signal(SIGPIPE, SIG_IGN)
+        let flags = Int32(SFD_CLOEXEC | SFD_NONBLOCK)
+        file = FileDescriptor(owning: try system("signalfd") { unsafe signalfd(-1, &set, flags) })
+        self.action = action
+    }
+
+    /// The signalfd.
+    public var descriptor: CInt? { file.raw }
+
+    /// Delivers all signals that wait.
+    public func run() {
+        var info = signalfd_siginfo()
+        while unsafe read(file.raw, &info, MemoryLayout<signalfd_siginfo>.size) > 0 {
+            action(CInt(truncatingIfNeeded: info.ssi_signo))
+        }
+    }
+}
