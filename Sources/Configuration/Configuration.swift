@@ -1,0 +1,86 @@
+/// What the operator decided: the addresses, limits and paths the hub runs with.
+///
+/// Every key, its default, its rule and its explanation stand in one table (`ConfigurationKey.all`); the text of
+/// etc/nearhub.conf is written from it (`reference`).
+public struct Configuration: Sendable, Equatable {
+    /// The HTTP endpoint that devices reach.
+    public struct HTTP: Sendable, Equatable {
+        /// Where to listen; empty when HTTP is off.
+        public internal(set) var listen: [ListenAddress] = []
+        /// The largest number of open connections, all addresses together.
+        public internal(set) var maxConnections = 0
+        /// The largest number of open connections of one IPv4 address or one IPv6 /64.
+        public internal(set) var maxConnectionsPerAddress = 0
+    }
+
+    /// The Unix socket of the administrator.
+    public struct Admin: Sendable, Equatable {
+        /// The socket's path; one that is not absolute starts at the working directory.
+        public internal(set) var socket = ""
+    }
+
+    /// What is written to the log.
+    public struct Log: Sendable, Equatable {
+        /// How important a message must be to be written, from the least to the most.
+        public enum Level: String, Sendable, CaseIterable {
+            case trace, debug, info, notice, warning, error, critical
+        }
+
+        /// Messages below this level are left out.
+        public internal(set) var level = Level.info
+    }
+
+    /// Section `[http]`.
+    public internal(set) var http = HTTP()
+    /// Section `[admin]`.
+    public internal(set) var admin = Admin()
+    /// Section `[log]`.
+    public internal(set) var log = Log()
+
+    /// The file that is read when none is named.
+    public static let defaultFile = "/etc/nearhub/nearhub.conf"
+
+    private init() {}
+
+    /// Reads a configuration file and lays the overrides over it; what neither names has its default.
+    ///
+    /// - Parameters:
+    ///   - file: the INI file; nil for defaults only.
+    ///   - overrides: `section.key=value`, as `--set` has them; of two for one key the later stands.
+    /// - Throws: the first offence, with its place.
+    public static func load(file: String?, overrides: [String]) throws(ConfigurationError) -> Configuration {
+        var configuration = Configuration()
+        for key in ConfigurationKey.all {
+            try key.set(key.fallback, in: &configuration, at: "built-in default")
+        }
+        var lines: [String: Int] = [:]
+        for entry in try file.map(INIFile.entries) ?? [] {
+            let key = try ConfigurationKey.find(section: entry.section, name: entry.name, at: entry.location)
+            if let first = lines[key.path] {
+                throw ConfigurationError(
+                    at: entry.location, "'\(key.name)' of [\(key.section)] was already set in line \(first)",
+                    advice: "keep one of the two lines")
+            }
+            lines[key.path] = entry.line
+            try key.set(entry.value, in: &configuration, at: entry.location)
+        }
+        for override in overrides {
+            let (key, value) = try split(override)
+            try key.set(value, in: &configuration, at: "--set")
+        }
+        return configuration
+    }
+
+    /// Takes `section.key=value` apart.
+    private static func split(_ override: String) throws(ConfigurationError) -> (ConfigurationKey, String) {
+        let sides = override.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        let names = sides[0].split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        guard sides.count == 2, names.count == 2 else {
+            throw ConfigurationError(
+                at: "--set", "\(quoted(override)) is not of the form section.key=value",
+                advice: "an example is --set http.listen=127.0.0.1:8080")
+        }
+        let key = try ConfigurationKey.find(section: String(names[0]), name: String(names[1]), at: "--set")
+        return (key, String(sides[1]))
+    }
+}
