@@ -75,7 +75,7 @@ extension Text {
     }
 }
 
-/// Why bytes were refused as JSON. Its text never repeats the input.
+/// Why bytes were refused as JSON; its text never repeats the input.
 public struct JSONError: Error, Hashable, CustomStringConvertible {
     /// The rule that was broken.
     public enum Problem: String, Sendable {

@@ -66,7 +66,9 @@ public struct JSONObject: Hashable, Sendable {
         self.members = members
     }
 
-    /// The value of a member; nil when it is absent. Setting nil removes it, setting a new one appends it.
+    /// The value of a member; nil when it is absent.
+    ///
+    /// Setting nil removes it, setting a new one appends it.
     public subscript(name: Text) -> JSONValue? {
         get { members.first { $0.name == name }?.value }
         set {

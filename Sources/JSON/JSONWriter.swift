@@ -4,7 +4,7 @@
 /// (protocol.md 6.2): `"` and `\`, the short forms of control characters, `\u00xx` for the others, U+2028 and U+2029;
 /// everything else, `/` among it, goes out as it is.
 public struct JSONWriter: Sendable {
-    /// What was written so far. May be taken, cut or emptied between whole values.
+    /// What was written so far; may be taken, cut or emptied between whole values.
     public var bytes: [UInt8]
 
     /// A writer that appends to the given bytes.
@@ -21,8 +21,8 @@ public struct JSONWriter: Sendable {
     /// Ends the array that began last.
     public mutating func endArray() { bytes.append(UInt8(ascii: "]")) }
 
-    /// Writes the name of the member whose value follows.
-    public mutating func name(_ name: Text) {
+    /// Writes the name of the member whose value follows; any text.
+    public mutating func name(escaping name: Text) {
         text(name)
         bytes.append(UInt8(ascii: ":"))
     }
@@ -65,6 +65,24 @@ public struct JSONWriter: Sendable {
     /// Writes `null`.
     public mutating func null() { separate(); append("null") }
 
+    /// Writes a member with text; null when there is none.
+    public mutating func member(_ name: StaticString, _ value: Text?) {
+        self.name(name)
+        if let value { text(value) } else { null() }
+    }
+
+    /// Writes a member with an integer.
+    public mutating func member(_ name: StaticString, _ value: some BinaryInteger) {
+        self.name(name)
+        integer(value)
+    }
+
+    /// Writes a member with a truth value.
+    public mutating func member(_ name: StaticString, _ value: Bool) {
+        self.name(name)
+        bool(value)
+    }
+
     /// Writes bytes that are one whole JSON value already.
     public mutating func verbatim(_ json: [UInt8]) { separate(); bytes.append(contentsOf: json) }
 
@@ -82,7 +100,7 @@ public struct JSONWriter: Sendable {
             endArray()
         case .object(let object):
             beginObject()
-            for member in object.members { name(member.name); self.value(member.value) }
+            for member in object.members { name(escaping: member.name); self.value(member.value) }
             endObject()
         }
     }

@@ -1,0 +1,34 @@
+internal import CCrypto
+
+/// Hashes and message authentication codes, by OpenSSL's libcrypto.
+public enum Digest {
+    /// SHA3-256 (FIPS 202), as 64 lower-case hexadecimal digits: the form of ThingsBoard's credentials ids.
+    public static func sha3Hex(_ bytes: [UInt8]) -> [UInt8] {
+        var digest = [UInt8](repeating: 0, count: 32)
+        var size = UInt32(digest.count)
+        let done = unsafe EVP_Digest(bytes, bytes.count, &digest, &size, EVP_sha3_256(), nil)
+        precondition(done == 1, "libcrypto without SHA3-256")
+        return digest.flatMap { [hexDigit($0 >> 4), hexDigit($0 & 15)] }
+    }
+
+    /// HMAC-SHA256 (RFC 2104), 32 bytes.
+    public static func hmac(key: [UInt8], message: [UInt8]) -> [UInt8] {
+        var code = [UInt8](repeating: 0, count: 32)
+        var size = UInt32(code.count)
+        let done = unsafe HMAC(EVP_sha256(), key, Int32(clamping: key.count), message, message.count, &code, &size)
+        precondition(unsafe done != nil, "libcrypto without HMAC-SHA256")
+        return code
+    }
+
+    /// SHA-256 (FIPS 180-4), 32 bytes.
+    static func sha256(_ bytes: [UInt8]) -> [UInt8] {
+        var digest = [UInt8](repeating: 0, count: 32)
+        _ = unsafe SHA256(bytes, bytes.count, &digest)
+        return digest
+    }
+}
+
+/// The lower-case hexadecimal digit of 0 to 15.
+func hexDigit(_ value: UInt8) -> UInt8 {
+    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
+}

@@ -1,0 +1,62 @@
+internal import CLinux
+internal import Glibc
+
+/// Random numbers from the kernel (getrandom(2)), fetched 4 KiB at a time.
+public struct SystemRandom: RandomNumberGenerator {
+    private var pool: [UInt8] = []
+
+    /// An empty pool.
+    public init() {}
+
+    /// Eight random bytes.
+    public mutating func next() -> UInt64 {
+        if pool.isEmpty { fill() }
+        var value: UInt64 = 0
+        for _ in 0..<8 { value = value << 8 | UInt64(pool.removeLast()) }
+        return value
+    }
+
+    private mutating func fill() {
+        pool = [UInt8](repeating: 0, count: 4096)
+        var done = 0
+        while done < pool.count {
+            let got = unsafe pool.withUnsafeMutableBytes {
+                unsafe getrandom($0.baseAddress.map { unsafe $0 + done }, $0.count - done, 0)
+            }
+            if got > 0 { done += got } else { precondition(errno == EINTR, "getrandom(2) failed") }
+        }
+    }
+}
+
+extension RandomNumberGenerator {
+    /// Characters from [A-Za-z0-9], evenly distributed; 20 of them carry 119 bits.
+    public mutating func alphanumerics(_ count: Int) -> [UInt8] {
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
+        var result: [UInt8] = []
+        result.reserveCapacity(count)
+        while result.count < count {
+            var bits = next()
+            // Six bits at a time; 62 and 63 are thrown away, which keeps the choice even.
+            for _ in 0..<10 where result.count < count {
+                let index = Int(bits & 63)
+                bits >>= 6
+                if index < alphabet.count { result.append(alphabet[index]) }
+            }
+        }
+        return result
+    }
+
+    /// A random UUID (RFC 9562, version 4) in its usual 36 characters.
+    public mutating func uuid() -> [UInt8] {
+        let high = next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
+        let low = next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+        var result: [UInt8] = []
+        result.reserveCapacity(36)
+        for index in 0..<32 {
+            if index == 8 || index == 12 || index == 16 || index == 20 { result.append(UInt8(ascii: "-")) }
+            let half = index < 16 ? high : low
+            result.append(hexDigit(UInt8(truncatingIfNeeded: half >> UInt64(60 - 4 * (index % 16))) & 15))
+        }
+        return result
+    }
+}
