@@ -1,0 +1,60 @@
+# Everything that is done with this repository; `make help` lists it. Missing Debian packages are installed.
+
+SWIFT ?= swift
+PYTHON ?= python3
+NEARHUB = .build/release/nearhub
+STEP = .ci/step
+DEPS = .ci/deps
+PYTEST_ARGS ?= -n 4
+
+# The crash backtracer hangs without a terminal, and a test would wait for it.
+export SWIFT_BACKTRACE = enable=no
+
+.PHONY: build help run test lint bench-http bench-footprint install clean
+
+build: ## build the release binary, .build/release/nearhub
+	@$(DEPS) build
+	@$(STEP) "release build" $(SWIFT) build -c release --static-swift-stdlib --product nearhub
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## start a hub with a demo profile in ./state; PORT=8080
+	@etc/demo
+
+test: ## run all tests: unit, integration against the release binary, systemd unit
+	@$(STEP) "packages" $(DEPS) build test
+	@$(STEP) "debug build" $(SWIFT) build --build-tests
+	@$(STEP) "unit tests" $(SWIFT) test --skip-build --parallel
+	@$(STEP) "release build" $(SWIFT) build -c release --static-swift-stdlib --product nearhub
+	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
+	@NEARHUB_BIN="$(CURDIR)/$(NEARHUB)" $(STEP) "integration tests" venv/bin/pytest $(PYTEST_ARGS) Tests/Integration
+	@$(STEP) "systemd unit" .ci/unit
+
+venv/installed: Tests/Integration/requirements.txt
+	$(PYTHON) -m venv venv
+	venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+lint: ## check format and forbidden words, compile scripts and the C of the benches
+	@$(DEPS) lint
+	@$(STEP) "lint" .ci/lint
+
+bench-http: build ## measure HTTP next to the C reference; ROUNDS=5 SLICE=1 PEERS=1
+	@$(DEPS) bench
+	@Tests/Benchmarks/bench-http $(NEARHUB)
+
+bench-footprint: build ## measure memory and size of the idle daemon
+	@Tests/Benchmarks/bench-footprint $(NEARHUB)
+
+install: ## install into DESTDIR (build first): binary, configuration, systemd unit, user
+	@test -x $(NEARHUB) || { echo "make install: $(NEARHUB) is missing; run make first" >&2; exit 1; }
+	install -D -m 755 $(NEARHUB) $(DESTDIR)/usr/bin/nearhub
+	test -e $(DESTDIR)/etc/nearhub/nearhub.conf || install -D -m 644 etc/nearhub.conf $(DESTDIR)/etc/nearhub/nearhub.conf
+	install -D -m 644 systemd/nearhub.service $(DESTDIR)/usr/lib/systemd/system/nearhub.service
+	install -D -m 644 systemd/nearhub.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/nearhub.conf
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/nearhub README.md CHANGELOG.md SECURITY.md LICENSE
+	@test -n "$(DESTDIR)" || echo "start it: systemd-sysusers && systemctl daemon-reload && systemctl enable --now nearhub"
+
+clean: ## remove what was built; ./state stays
+	rm -rf .build venv
