@@ -1,0 +1,56 @@
+public import EventLoop
+
+/// Why a log was not opened, read or written.
+///
+/// Its text never repeats what a line holds: that may be secret.
+public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The kinds of trouble, with what a program needs to tell them apart.
+    public enum Kind: Sendable, Hashable {
+        /// The log is damaged where it had been whole on disk: at this byte; the line is counted from 1 where known.
+        case damaged(offset: UInt64, line: UInt64?, why: String)
+        /// The log was written by a newer nearhub; `what` names what this one does not know.
+        case newer(what: String)
+        /// No line begins at this byte: the offset is not one that the log gave.
+        case noLine(offset: UInt64)
+        /// The record's line would be longer than a line may be, 128 KiB; nothing was staged.
+        case lineTooLong(bytes: Int)
+        /// The record would not be read back as JSON; nothing was staged.
+        case unreadable(why: String)
+        /// All sequence numbers are used up (2^53 - 1); nothing was staged.
+        case exhausted
+        /// The operating system failed a call.
+        case io(SystemError)
+    }
+
+    /// What is wrong.
+    public let kind: Kind
+    /// The path of the log, or its name where no path is known.
+    public let file: String
+
+    /// An error of the given kind on the given log.
+    public init(_ kind: Kind, file: String) {
+        self.kind = kind
+        self.file = file
+    }
+
+    /// One line for people, such as `devices.jsonl: damaged at byte 4711, line 12: seq 14 follows 12`.
+    public var description: String {
+        switch kind {
+        case .damaged(let offset, let line?, let why): "\(file): damaged at byte \(offset), line \(line): \(why)"
+        case .damaged(let offset, nil, let why): "\(file): damaged at byte \(offset): \(why)"
+        case .newer(let what): "\(file): written by a newer nearhub: \(what)"
+        case .noLine(let offset): "\(file): no line begins at byte \(offset)"
+        case .lineTooLong(let bytes): "\(file): a record of \(bytes) bytes, more than the \(Line.limit) a line may have"
+        case .unreadable(let why): "\(file): a record that could not be read back: \(why)"
+        case .exhausted: "\(file): all sequence numbers are used up"
+        case .io(let error): error.subject.isEmpty ? "\(file): \(error)" : error.description
+        }
+    }
+}
+
+/// Runs a body whose system errors become errors of the given log.
+func onLog<Result: ~Copyable>(
+    _ file: String, _ body: () throws(SystemError) -> Result
+) throws(JournalError) -> Result {
+    do { return try body() } catch { throw JournalError(.io(error), file: file) }
+}

@@ -1,0 +1,121 @@
+public import JSON
+
+/// One append-only log of JSON lines, `DIRECTORY/NAME.jsonl`; belongs to the loop's thread.
+///
+/// A record is staged by `append` and can be read from then on; the `Journal` that holds the log brings it to disk.
+/// Lines are never written again in place. The format is described at `Line`.
+public final class Log {
+    /// The log's name, such as `devices`.
+    public let name: String
+    /// The number of the last record staged; 0 in an empty log.
+    public internal(set) var seq: UInt64
+    /// The number up to which all records are on disk.
+    public internal(set) var durableSeq: UInt64
+    /// Bytes written to the file.
+    public internal(set) var size: UInt64
+    /// The highest `settled` that marks held when the log was opened.
+    public let settled: UInt64
+
+    let file: LogFile
+    /// Bytes that the committer is writing at `size`; never changed meanwhile.
+    var inFlight: [UInt8] = []
+    /// Lines of the next batch; they come behind `inFlight`.
+    var staging = JSONWriter()
+    /// What lines of the next batch give as `durable`: the last number of the batch before.
+    private var batchDurable: UInt64
+    /// Whether marks were written that were not synced.
+    private var hasUnsyncedMarks = false
+    private var timestamp = Timestamp()
+
+    /// A log that was recovered and ends at `size`.
+    init(name: String, file: LogFile, seq: UInt64, size: UInt64, settled: UInt64) {
+        self.name = name
+        self.file = file
+        self.seq = seq
+        self.size = size
+        self.settled = settled
+        durableSeq = seq
+        batchDurable = seq
+    }
+
+    /// Stages one record.
+    ///
+    /// The line is `{"seq":…,"durable":…,"at":"…","op":"put"`, then what `body` writes, then the checksum.
+    ///
+    /// - Parameters:
+    ///   - operation: what it says.
+    ///   - milliseconds: the time since 1970, for people; nothing is ordered by it.
+    ///   - body: writes the further members, each a name and a value; must not use the log.
+    /// - Returns: the offset at which `read(at:)` finds it from now on.
+    /// - Throws: `.lineTooLong`, `.unreadable` or `.exhausted`; then nothing is staged.
+    public func append(
+        _ operation: Operation, at milliseconds: Int64, _ body: (inout JSONWriter) -> Void
+    ) throws(JournalError) -> UInt64 {
+        guard seq < Line.maximumSeq else { throw JournalError(.exhausted, file: file.path) }
+        let start = staging.bytes.count
+        if let kind = stage(operation, milliseconds, body, &staging) {
+            staging.bytes.removeSubrange(start...)
+            throw JournalError(kind, file: file.path)
+        }
+        seq += 1
+        return stagedOffset + UInt64(start)
+    }
+
+    /// Stages a mark that says how far records are on disk; written with the next group, no reply waits for it.
+    ///
+    /// - Parameter settled: the number up to which no answer may be given again (protocol.md D4); nil to say nothing.
+    public func mark(settled: UInt64? = nil) {
+        let start = staging.bytes.count
+        staging.bytes.append("{\"mark\":\"sync\",\"durable\":")
+        staging.bytes.appendDigits(batchDurable)
+        if let settled {
+            staging.bytes.append(",\"settled\":")
+            staging.bytes.appendDigits(min(settled, Line.maximumSeq))
+        }
+        staging.bytes.closeLine(from: start)
+    }
+
+    /// Where the first staged byte will be in the file.
+    var stagedOffset: UInt64 { size + UInt64(inFlight.count) }
+
+    // MARK: Group commit
+
+    /// Gives what is staged to be written at `size`; nil when there is nothing to do.
+    ///
+    /// - Parameter syncing: whether marks alone are synced too.
+    func beginCommit(syncing: Bool) -> Committer.Batch? {
+        let hasRecords = seq > batchDurable
+        let syncs = hasRecords || syncing && (hasUnsyncedMarks || !staging.bytes.isEmpty)
+        guard syncs || !staging.bytes.isEmpty else { return nil }
+        swap(&inFlight, &staging.bytes)
+        batchDurable = seq
+        hasUnsyncedMarks = !syncs
+        return Committer.Batch(file: file, bytes: inFlight, offset: size, syncs: syncs)
+    }
+
+    /// Takes note that what `beginCommit` gave is written, and on disk if it was to be synced.
+    func endCommit() {
+        size += UInt64(inFlight.count)
+        durableSeq = batchDurable
+        // A buffer that one great batch made great is not kept.
+        inFlight.removeAll(keepingCapacity: inFlight.capacity <= 1 << 20)
+    }
+
+    private func stage(
+        _ operation: Operation, _ milliseconds: Int64, _ body: (inout JSONWriter) -> Void, _ writer: inout JSONWriter
+    ) -> JournalError.Kind? {
+        let start = writer.bytes.count
+        writer.bytes.append("{\"seq\":")
+        writer.bytes.appendDigits(seq + 1)
+        writer.bytes.append(",\"durable\":")
+        writer.bytes.appendDigits(batchDurable)
+        writer.bytes.append(",\"at\":\"")
+        timestamp.append(milliseconds, to: &writer.bytes)
+        writer.bytes.append(operation == .put ? "\",\"op\":\"put\"" : "\",\"op\":\"delete\"")
+        body(&writer)
+        let length = writer.bytes.count - start + Line.tail + 1
+        guard length <= Line.limit else { return .lineTooLong(bytes: length) }
+        writer.bytes.closeLine(from: start)
+        return nil
+    }
+}

@@ -1,0 +1,125 @@
+internal import CLinux
+internal import EventLoop
+internal import Glibc
+
+extension Log {
+    /// Opens or makes `DIRECTORY/NAME.jsonl` and recovers it.
+    ///
+    /// The caller holds the directory's lock. When this returns, all that it replayed is on disk: what an unfinished
+    /// batch left behind the last good line is kept aside in `NAME.jsonl.torn-N` and cut off, and good lines that no
+    /// other line proves to be on disk are written again and synced, since after a failed sync the kernel's memory
+    /// may hold what the disk does not. After a clean stop nothing is written.
+    ///
+    /// - Parameters:
+    ///   - directory: the state directory.
+    ///   - name: the log's name, such as `devices`.
+    ///   - replay: takes each record in order; when `open` throws, what it took is void.
+    /// - Throws: `.damaged`, `.newer`, `.io`, and what `replay` throws.
+    public static func open(
+        directory: String, name: String, replay: (Record) throws(JournalError) -> Void
+    ) throws(JournalError) -> (log: Log, recovery: Recovery) {
+        let path = "\(directory)/\(name).jsonl"
+        let folder = try onLog(path) { () throws(SystemError) in try LogFile(directory, O_RDONLY | O_DIRECTORY) }
+        try onLog(path) { () throws(SystemError) in try removeUnfinishedCompaction(path + ".new", folder) }
+        guard let file = try existing(path, O_RDWR) else {
+            let file = try onLog(path) { () throws(SystemError) in
+                try LogFile(path, O_RDWR | O_CREAT | O_EXCL)
+            }
+            let size = try begin(file, name: name, folder)
+            let recovery = Recovery(
+                file: path, records: 0, seq: 0, bytes: size, isNew: true, torn: nil, rewrittenFrom: nil)
+            return (Log(name: name, file: file, seq: 0, size: size, settled: 0), recovery)
+        }
+        try onLog(path) { () throws(SystemError) in try file.sync() }
+        file.dropCache()
+        let size = try onLog(path) { () throws(SystemError) in try file.size() }
+        var end = try Walk.through(file, size: size, name: name, replay: replay)
+        let torn = try Tail.cut(file, end, size: size, folder)
+        if end.bytes == 0 {
+            end.bytes = try begin(file, name: name, folder)
+            end.unproven = end.bytes
+        }
+        let rewrites = torn != nil || end.unproven < end.bytes
+        let recovery = Recovery(
+            file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0, torn: torn,
+            rewrittenFrom: rewrites ? end.unproven : nil)
+        if rewrites {
+            end.bytes = try onLog(path) { () throws(SystemError) in try Tail.rewrite(file, end) }
+        }
+        try onLog(path) { () throws(SystemError) in try folder.syncAll() }
+        return (Log(name: name, file: file, seq: end.seq, size: end.bytes, settled: end.settled), recovery)
+    }
+
+    /// The same walk as `open`, changing nothing.
+    ///
+    /// - Returns: what `open` would have found and done.
+    /// - Throws: as `open`.
+    public static func verify(
+        directory: String, name: String, replay: (Record) throws(JournalError) -> Void
+    ) throws(JournalError) -> Recovery {
+        let path = "\(directory)/\(name).jsonl"
+        guard let file = try existing(path, O_RDONLY) else {
+            return Recovery(file: path, records: 0, seq: 0, bytes: 0, isNew: true, torn: nil, rewrittenFrom: nil)
+        }
+        let size = try onLog(path) { () throws(SystemError) in try file.size() }
+        let end = try Walk.through(file, size: size, name: name, replay: replay)
+        let isTorn = end.bytes < size
+        return Recovery(
+            file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0,
+            torn: isTorn ? .init(offset: end.bytes, length: size - end.bytes, kept: nil) : nil,
+            rewrittenFrom: isTorn || end.unproven < end.bytes ? end.unproven : nil)
+    }
+
+    private static func existing(_ path: String, _ flags: CInt) throws(JournalError) -> LogFile? {
+        do { return try LogFile(path, flags) } catch {
+            if error.code == ENOENT { return nil }
+            throw JournalError(.io(error), file: path)
+        }
+    }
+
+    /// Until it was renamed, nothing rested on it.
+    private static func removeUnfinishedCompaction(_ path: String, _ folder: LogFile) throws(SystemError) {
+        do { try system("unlink", path) { unsafe unlink(path) } } catch {
+            if error.code == ENOENT { return }
+            throw error
+        }
+        try folder.syncAll()
+    }
+
+    /// Writes the head of an empty log, durably with its name; returns the length.
+    private static func begin(_ file: LogFile, name: String, _ folder: LogFile) throws(JournalError) -> UInt64 {
+        let line = try onLog(file.path) { () throws(SystemError) in
+            let line = try Line.newHead(log: name)
+            try file.write(line, at: 0)
+            try file.sync()
+            try folder.syncAll()
+            return line
+        }
+        return UInt64(line.count)
+    }
+}
+
+extension Line {
+    /// The first line of a new log, with an id of its own.
+    static func newHead(log: String) throws(SystemError) -> [UInt8] {
+        var random = [UInt8](repeating: 0, count: 16)
+        try system("getrandom") { unsafe getrandom(&random, random.count, 0) }
+        var line: [UInt8] = []
+        line.append("{\"mark\":\"head\",\"format\":1,\"log\":\"")
+        line.append(contentsOf: log.utf8)
+        line.append("\",\"id\":\"")
+        for byte in random {
+            for nibble in [byte >> 4, byte & 15] {
+                line.append(nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") + nibble - 10)
+            }
+        }
+        line.append("\",\"gen\":1")
+        line.closeLine(from: 0)
+        return line
+    }
+
+    /// The length of `newHead`.
+    static func newHeadLength(log: String) -> UInt64 {
+        UInt64(#"{"mark":"head","format":1,"log":"","id":"","gen":1"#.utf8.count + log.utf8.count + 32 + tail + 1)
+    }
+}

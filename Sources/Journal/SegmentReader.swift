@@ -1,0 +1,142 @@
+internal import Glibc
+internal import JSON
+
+/// A stretch of a log from one line's beginning to the next: one whole line, or bytes that are none.
+struct Segment {
+    let offset: UInt64
+    let length: UInt64
+    /// Counted from 1 by newlines, as an editor does.
+    let number: UInt64
+    /// Nil when the bytes are not a whole line.
+    let line: Line?
+}
+
+/// Splits a log into segments, reading it in pieces; any bytes will do.
+///
+/// A whole line that is glued to damaged bytes before it, because the newline between them is damaged, is found again:
+/// it may be the only witness that what it is glued to had been on disk.
+struct SegmentReader {
+    private let file: LogFile
+    private var buffer: [UInt8]
+    /// Where `buffer` begins in the file.
+    private var base: UInt64
+    /// What is read and not yet split, in `buffer`.
+    private var unread = 0..<0
+    /// Where reading ends in the file.
+    private var end: UInt64
+    private var number: UInt64 = 0
+    private var glued: Segment?
+    private var scratch: [UInt8] = []
+
+    /// Reads from one offset to another.
+    init(_ file: LogFile, from offset: UInt64 = 0, to end: UInt64, chunk: Int = 1 << 20) {
+        self.file = file
+        self.end = max(offset, end)
+        base = offset
+        buffer = [UInt8](repeating: 0, count: chunk + Line.limit)
+    }
+
+    /// The next segment; nil at the end.
+    mutating func next() throws(JournalError) -> Segment? {
+        if let segment = glued { glued = nil; return segment }
+        let offset = base + UInt64(unread.lowerBound)
+        var searched = 0
+        var isTooLong = false
+        while true {
+            if let newline = newline(from: unread.lowerBound + searched) {
+                number += 1
+                return split(offset, newline, isTooLong)
+            }
+            if unread.count > Line.limit {
+                // No line is that long. What may be glued to its end is at most a line long.
+                unread = (unread.upperBound - Line.limit)..<unread.upperBound
+                isTooLong = true
+            }
+            searched = unread.count
+            guard try fill() else { break }
+        }
+        let length = base + UInt64(unread.upperBound) - offset
+        guard length > 0 else { return nil }
+        unread = unread.upperBound..<unread.upperBound
+        return Segment(offset: offset, length: length, number: number + 1, line: nil)
+    }
+
+    /// Reads on; false at the end.
+    private mutating func fill() throws(JournalError) -> Bool {
+        let rest = unread.count
+        unsafe buffer.withUnsafeMutableBytes { bytes in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[..<rest])
+                .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[unread]))
+        }
+        base += UInt64(unread.lowerBound)
+        unread = 0..<rest
+        let start = base + UInt64(rest)
+        let room = Int(min(UInt64(buffer.count - rest), end - min(start, end)))
+        guard room > 0 else { return false }
+        do {
+            let count = try file.read(into: &buffer, rest..<(rest + room), at: start)
+            if count < room { end = start + UInt64(count) }
+            unread = 0..<(rest + count)
+            return count > 0
+        } catch { throw JournalError(.io(error), file: file.path) }
+    }
+
+    private func newline(from start: Int) -> Int? {
+        unsafe buffer.withUnsafeBytes { bytes in
+            guard start < unread.upperBound, let base = bytes.baseAddress,
+                let found = unsafe memchr(base + start, 0x0A, unread.upperBound - start)
+            else { return nil }
+            return unsafe UnsafeRawPointer(found) - base
+        }
+    }
+
+    /// Takes the segment that ends with the given newline.
+    private mutating func split(_ offset: UInt64, _ newline: Int, _ isTooLong: Bool) -> Segment {
+        let start = unread.lowerBound
+        let stop = base + UInt64(newline + 1)
+        unread = (newline + 1)..<unread.upperBound
+        if !isTooLong, newline - start < Line.limit, isIntact(start..<newline), let line = line(start..<newline) {
+            return Segment(offset: offset, length: stop - offset, number: number, line: line)
+        }
+        if let (cut, line) = findGlued(isTooLong ? start : start + 1, newline) {
+            let middle = base + UInt64(cut)
+            glued = Segment(offset: middle, length: stop - middle, number: number, line: line)
+            return Segment(offset: offset, length: middle - offset, number: number, line: nil)
+        }
+        return Segment(offset: offset, length: stop - offset, number: number, line: nil)
+    }
+
+    private mutating func findGlued(_ start: Int, _ newline: Int) -> (cut: Int, line: Line)? {
+        var cut = max(start, newline + 1 - Line.limit)
+        let hasTail = unsafe buffer.withUnsafeBytes { bytes in
+            guard cut < newline else { return false }
+            return unsafe Line.checksum(atEndOf: UnsafeRawBufferPointer(rebasing: bytes[cut..<newline])) != nil
+        }
+        guard hasTail else { return nil }
+        while cut < newline - Line.tail {
+            if beginsLine(at: cut, newline), isIntact(cut..<newline), let line = line(cut..<newline) {
+                return (cut, line)
+            }
+            cut += 1
+        }
+        return nil
+    }
+
+    private func beginsLine(at index: Int, _ end: Int) -> Bool {
+        guard buffer[index] == UInt8(ascii: "{"), end - index > 8 else { return false }
+        let beginning = buffer[index..<(index + 8)]
+        return beginning.starts(with: "{\"seq\":".utf8) || beginning.starts(with: "{\"mark\":".utf8)
+    }
+
+    private func isIntact(_ range: Range<Int>) -> Bool {
+        unsafe buffer.withUnsafeBytes { bytes in
+            unsafe Line.isIntact(UnsafeRawBufferPointer(rebasing: bytes[range]))
+        }
+    }
+
+    private mutating func line(_ range: Range<Int>) -> Line? {
+        scratch.removeAll(keepingCapacity: true)
+        scratch.append(contentsOf: buffer[range])
+        return Line(scratch)
+    }
+}
