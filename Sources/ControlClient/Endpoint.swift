@@ -1,0 +1,79 @@
+/// Where a hub is reached.
+public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
+    /// The administrator's Unix socket, by path.
+    case socket(String)
+    /// A host name or numeric address (IPv6 without brackets) and a port.
+    case tcp(host: String, port: UInt16)
+
+    /// The form for people.
+    public var description: String {
+        switch self {
+        case .socket(let path): path
+        case .tcp: "http://\(authority)"
+        }
+    }
+
+    /// The value of the `Host` header (RFC 9110, 7.2).
+    var authority: String {
+        switch self {
+        case .socket: "localhost"
+        case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        }
+    }
+}
+
+/// A plain `http` URL taken apart: whom to connect to, and what to ask there.
+public struct HTTPAddress: Sendable, Hashable {
+    /// Whom to connect to.
+    public let endpoint: Endpoint
+    /// The path, with its leading slash; empty when the URL has none.
+    public let path: String
+
+    /// Reads `http://HOST[:PORT][/PATH]`; the port is 80 unless given.
+    ///
+    /// - Throws: another scheme, a user, a query, blanks, or a port that is none.
+    public init(_ url: String) throws(ControlError) {
+        let scheme = "http://"
+        guard !url.lowercased().hasPrefix("https://") else {
+            throw ControlError(
+                .address, url, "this version speaks plain HTTP only", advice: "use http:// inside a trusted network")
+        }
+        guard url.lowercased().hasPrefix(scheme) else { throw Self.unusable(url) }
+        let rest = url.dropFirst(scheme.count)
+        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+        let visible = url.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
+        guard visible, !url.contains(where: { "@?#\\\"<>".contains($0) }) else { throw Self.unusable(url) }
+        var authority = rest[..<slash]
+        var port: UInt16 = 80
+        if let colon = authority.lastIndex(of: ":"), !authority[colon...].contains("]") {
+            let digits = authority[authority.index(after: colon)...]
+            guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = UInt16(digits), number > 0 else {
+                throw Self.unusable(url)
+            }
+            port = number
+            authority = authority[..<colon]
+        }
+        if authority.hasPrefix("["), authority.hasSuffix("]") { authority = authority.dropFirst().dropLast() }
+        guard !authority.isEmpty, !authority.contains(where: { "[]".contains($0) }) else { throw Self.unusable(url) }
+        endpoint = .tcp(host: String(authority), port: port)
+        path = String(rest[slash...])
+    }
+
+    private static func unusable(_ url: String) -> ControlError {
+        ControlError(
+            .address, printable(url), "is not of the form http://HOST:PORT",
+            advice: "an example is http://192.0.2.1:8080")
+    }
+}
+
+/// Text of a stranger, safe to print: control and formatting characters become their escapes, the end is cut.
+func printable(_ text: some StringProtocol, limit: Int = 300) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars.prefix(limit) {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: result += scalar.escaped(asASCII: true)
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+    return result + (text.unicodeScalars.count > limit ? "…" : "")
+}
