@@ -1,4 +1,6 @@
 # Everything that is done with this repository; `make help` lists it. Missing Debian packages are installed.
+# One step at a time: builds use all cores by themselves.
+.NOTPARALLEL:
 
 SWIFT ?= swift
 PYTHON ?= python3
@@ -10,7 +12,7 @@ PYTEST_ARGS ?= -n 4
 # The crash backtracer hangs without a terminal, and a test would wait for it.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build help run test lint bench-http bench-footprint install clean
+.PHONY: build help run test unit-tests integration lint bench-http bench-footprint install clean
 
 build: ## build the release binary, .build/release/nearhub
 	@$(DEPS) build
@@ -22,14 +24,18 @@ help: ## list the targets
 run: build ## start a hub with a demo profile in ./state; PORT=8080
 	@etc/demo
 
-test: ## run all tests: unit, integration against the release binary, systemd unit
-	@$(STEP) "packages" $(DEPS) build test
+test: unit-tests integration ## run all tests: unit, integration, systemd files
+
+unit-tests: ## run the unit tests on a debug build
+	@$(DEPS) build
 	@$(STEP) "debug build" $(SWIFT) build --build-tests
 	@$(STEP) "unit tests" $(SWIFT) test --skip-build --parallel
-	@$(STEP) "release build" $(SWIFT) build -c release --static-swift-stdlib --product nearhub
+
+integration: build ## run the integration tests on the release binary, and check the systemd files; PYTEST_ARGS="-n 4"
+	@$(DEPS) test
 	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
 	@NEARHUB_BIN="$(CURDIR)/$(NEARHUB)" $(STEP) "integration tests" venv/bin/pytest $(PYTEST_ARGS) Tests/Integration
-	@$(STEP) "systemd unit" .ci/unit
+	@$(STEP) "systemd files" .ci/unit
 
 venv/installed: Tests/Integration/requirements.txt
 	$(PYTHON) -m venv venv
