@@ -12,6 +12,13 @@ public struct FileDescriptor: ~Copyable, Sendable {
 
     deinit { close(raw) }
 
+    /// Gives the descriptor to another owner.
+    public consuming func relinquish() -> CInt {
+        let raw = raw
+        discard self
+        return raw
+    }
+
     /// Opens a file (open(2)); always close-on-exec, never through a symbolic link in the last component.
     ///
     /// - Parameters:

@@ -1,4 +1,4 @@
-public import JSON
+internal import JSON
 
 /// The JSON that a device reads (protocol.md 6 with D3 and D6); one shape for every face.
 public struct ProvisionAnswer: Sendable {

@@ -1,0 +1,56 @@
+internal import CLinux
+internal import CMicrohttpd
+internal import Glibc
+
+/// Where a connection comes from, as far as it counts against a limit: an IPv4 address, or the /64 of an IPv6 address.
+struct PeerNetwork: Hashable {
+    private let family: sa_family_t
+    private let prefix: UInt64
+
+    /// Reads a socket address; nil for a Unix socket.
+    init?(_ address: UnsafePointer<sockaddr>) {
+        family = unsafe address.pointee.sa_family
+        switch CInt(family) {
+        case AF_INET:
+            prefix = UInt64(unsafe UnsafeRawPointer(address).loadUnaligned(as: sockaddr_in.self).sin_addr.s_addr)
+        case AF_INET6:
+            let offset = 8  // of sin6_addr, behind family, port and flow information
+            prefix = unsafe UnsafeRawPointer(address).loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        default: return nil
+        }
+    }
+}
+
+/// Bounds the connections over TCP, in all and for each address; shared by all listening sockets.
+public final class ConnectionLimits {
+    let maximum: Int
+    private let maximumPerAddress: Int
+    private var counts: [PeerNetwork: Int] = [:]
+    /// Connections that are open now.
+    public private(set) var count = 0
+
+    /// No connections yet.
+    ///
+    /// - Parameters:
+    ///   - maximum: connections in all.
+    ///   - maximumPerAddress: connections of one IPv4 address or one IPv6 /64.
+    public init(maximum: Int, maximumPerAddress: Int) {
+        self.maximum = maximum
+        self.maximumPerAddress = maximumPerAddress
+    }
+
+    func admits(_ network: PeerNetwork) -> Bool {
+        count < maximum && counts[network, default: 0] < maximumPerAddress
+    }
+
+    func opened(_ network: PeerNetwork) {
+        count += 1
+        counts[network, default: 0] += 1
+    }
+
+    func closed(_ network: PeerNetwork) {
+        count -= 1
+        let left = counts[network, default: 1] - 1
+        counts[network] = left == 0 ? nil : left
+    }
+}

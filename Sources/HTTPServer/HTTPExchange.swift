@@ -1,0 +1,71 @@
+public import HTTPMessage
+
+/// One request on its way to its answer.
+///
+/// The handler gets it with the whole request and calls `answer` once, at once or later, on the loop's thread.
+@safe public final class HTTPExchange {
+    /// The largest body.
+    static let maximumBody = 65_536
+    /// How much of a body that is too large is read before the answer, so that the client gets to read it.
+    static let maximumDrained = 1 << 20
+
+    let connection: Connection
+    private(set) var response: HTTPResponse?
+    /// Whether the connection ends behind the answer.
+    var closes = false
+    private(set) var body: [UInt8] = []
+    private var received = 0
+    private(set) var isSuspended = false
+    private(set) var wasHandled = false
+    private unowned let server: HTTPServer
+    private let handle: OpaquePointer
+
+    init(_ server: HTTPServer, _ connection: Connection, _ handle: OpaquePointer) {
+        self.server = server
+        self.connection = connection
+        unsafe self.handle = handle
+    }
+
+    /// Sends the answer; only the first one counts.
+    public func answer(_ response: HTTPResponse) {
+        guard self.response == nil else { return }
+        self.response = response
+        guard isSuspended else { return }
+        isSuspended = false
+        unsafe server.resume(handle)
+    }
+
+    /// Keeps a piece of the body; false when the client sends on and on.
+    func receive(_ piece: UnsafeBufferPointer<UInt8>) -> Bool {
+        received += piece.count
+        if received <= Self.maximumBody {
+            unsafe body.append(contentsOf: piece)
+        } else {
+            body = []
+            refuse(.bodyTooLarge)
+        }
+        return received <= Self.maximumDrained
+    }
+
+    /// Answers with an error and closes the connection behind it.
+    func refuse(_ fault: RequestFault) {
+        closes = true
+        response = .error(fault.status, fault.status == 501 ? .general : .badRequest, fault.message)
+    }
+
+    /// Marks the request as handed over.
+    func beginHandling() {
+        wasHandled = true
+        connection.deadline = nil
+    }
+
+    /// Lets the connection rest until `answer`.
+    func suspend() {
+        isSuspended = true
+        unsafe server.suspend(handle)
+    }
+}
+
+extension RequestFault {
+    static let bodyTooLarge = RequestFault(status: 413, message: "body over \(HTTPExchange.maximumBody) bytes")
+}
