@@ -19,6 +19,18 @@ extension [UInt8] {
         for index in Swift.min(first, digits.count - width)..<digits.count { append(digits[index]) }
     }
 
+    /// Appends the whole line of a mark that says what is on disk.
+    mutating func appendSyncMark(durable: UInt64, settled: UInt64?) {
+        let start = count
+        append("{\"mark\":\"sync\",\"durable\":")
+        appendDigits(durable)
+        if let settled {
+            append(",\"settled\":")
+            appendDigits(Swift.min(settled, Line.maximumSeq))
+        }
+        closeLine(from: start)
+    }
+
     /// Ends the line that began at `start`: the checksum of all its bytes so far, the brace, the newline.
     mutating func closeLine(from start: Int) {
         var hash = unsafe withUnsafeBytes { bytes in

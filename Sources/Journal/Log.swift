@@ -65,14 +65,7 @@ public final class Log {
     ///
     /// - Parameter settled: the number up to which no answer may be given again (protocol.md D4); nil to say nothing.
     public func mark(settled: UInt64? = nil) {
-        let start = staging.bytes.count
-        staging.bytes.append("{\"mark\":\"sync\",\"durable\":")
-        staging.bytes.appendDigits(batchDurable)
-        if let settled {
-            staging.bytes.append(",\"settled\":")
-            staging.bytes.appendDigits(min(settled, Line.maximumSeq))
-        }
-        staging.bytes.closeLine(from: start)
+        staging.bytes.appendSyncMark(durable: batchDurable, settled: settled)
     }
 
     /// Where the first staged byte will be in the file.
@@ -112,7 +105,9 @@ public final class Log {
         writer.bytes.append(",\"at\":\"")
         timestamp.append(milliseconds, to: &writer.bytes)
         writer.bytes.append(operation == .put ? "\",\"op\":\"put\"" : "\",\"op\":\"delete\"")
+        let bodyStart = writer.bytes.count
         body(&writer)
+        if let why = Line.obstacle(in: writer.bytes, from: bodyStart) { return .unreadable(why: why) }
         let length = writer.bytes.count - start + Line.tail + 1
         guard length <= Line.limit else { return .lineTooLong(bytes: length) }
         writer.bytes.closeLine(from: start)

@@ -19,7 +19,8 @@ extension Log {
         directory: String, name: String, replay: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> (log: Log, recovery: Recovery) {
         let path = "\(directory)/\(name).jsonl"
-        let folder = try onLog(path) { () throws(SystemError) in try LogFile(directory, O_RDONLY | O_DIRECTORY) }
+        // The dot lets the directory itself be a symbolic link, as systemd's StateDirectory= may make it.
+        let folder = try onLog(path) { () throws(SystemError) in try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY) }
         try onLog(path) { () throws(SystemError) in try removeUnfinishedCompaction(path + ".new", folder) }
         guard let file = try existing(path, O_RDWR) else {
             let file = try onLog(path) { () throws(SystemError) in
@@ -35,18 +36,16 @@ extension Log {
         let size = try onLog(path) { () throws(SystemError) in try file.size() }
         var end = try Walk.through(file, size: size, name: name, replay: replay)
         let torn = try Tail.cut(file, end, size: size, folder)
+        let rewrittenFrom = end.unproven < end.bytes ? end.unproven : nil
         if end.bytes == 0 {
             end.bytes = try begin(file, name: name, folder)
-            end.unproven = end.bytes
-        }
-        let rewrites = torn != nil || end.unproven < end.bytes
-        let recovery = Recovery(
-            file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0, torn: torn,
-            rewrittenFrom: rewrites ? end.unproven : nil)
-        if rewrites {
+        } else if torn != nil || rewrittenFrom != nil {
             end.bytes = try onLog(path) { () throws(SystemError) in try Tail.rewrite(file, end) }
         }
         try onLog(path) { () throws(SystemError) in try folder.syncAll() }
+        let recovery = Recovery(
+            file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0, torn: torn,
+            rewrittenFrom: rewrittenFrom)
         return (Log(name: name, file: file, seq: end.seq, size: end.bytes, settled: end.settled), recovery)
     }
 
@@ -67,7 +66,7 @@ extension Log {
         return Recovery(
             file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0,
             torn: isTorn ? .init(offset: end.bytes, length: size - end.bytes, kept: nil) : nil,
-            rewrittenFrom: isTorn || end.unproven < end.bytes ? end.unproven : nil)
+            rewrittenFrom: end.unproven < end.bytes ? end.unproven : nil)
     }
 
     private static func existing(_ path: String, _ flags: CInt) throws(JournalError) -> LogFile? {

@@ -22,7 +22,7 @@ public struct Recovery: Sendable, Hashable, CustomStringConvertible {
     public let isNew: Bool
     /// What was cut off its end, or would have been.
     public let torn: Torn?
-    /// From where on its end was written again and synced, or would have been; nil after a clean stop.
+    /// From where on lines that nothing proved to be on disk were written again and synced, or would have been.
     public let rewrittenFrom: UInt64?
 
     /// One line, such as `devices.jsonl: 12 records, 4711 bytes; 30 bytes of an unfinished batch at byte 4711 cut off`.

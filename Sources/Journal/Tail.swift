@@ -27,9 +27,7 @@ enum Tail {
         try copy(file, end.unproven, end.bytes, to: file, at: end.unproven)
         try file.sync()
         var mark: [UInt8] = []
-        mark.append("{\"mark\":\"sync\",\"durable\":")
-        mark.appendDigits(end.seq)
-        mark.closeLine(from: 0)
+        mark.appendSyncMark(durable: end.seq, settled: nil)
         var size = end.bytes + UInt64(mark.count)
         do { try file.write(mark, at: end.bytes) } catch {
             guard error.isFullDisk else { throw error }
