@@ -13,10 +13,10 @@ extension Log {
     /// - Parameters:
     ///   - directory: the state directory.
     ///   - name: the log's name, such as `devices`.
-    ///   - replay: takes each record in order; when `open` throws, what it took is void.
+    ///   - replay: takes each record in order, and a way to read those before it; when `open` throws, what it took is void.
     /// - Throws: `.damaged`, `.newer`, `.io`, and what `replay` throws.
     public static func open(
-        directory: String, name: String, replay: (Record) throws(JournalError) -> Void
+        directory: String, name: String, replay: (Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> (log: Log, recovery: Recovery) {
         let path = "\(directory)/\(name).jsonl"
         // The dot lets the directory itself be a symbolic link, as systemd's StateDirectory= may make it.
@@ -34,7 +34,10 @@ extension Log {
         try onLog(path) { () throws(SystemError) in try file.sync() }
         file.dropCache()
         let size = try onLog(path) { () throws(SystemError) in try file.size() }
-        var end = try Walk.through(file, size: size, name: name, replay: replay)
+        let earlier = EarlierRecords(file, size: size)
+        var end = try Walk.through(file, size: size, name: name) { (record) throws(JournalError) in
+            try replay(record, earlier)
+        }
         let torn = try Tail.cut(file, end, size: size, folder)
         let rewrittenFrom = end.unproven < end.bytes ? end.unproven : nil
         if end.bytes == 0 {
@@ -54,14 +57,17 @@ extension Log {
     /// - Returns: what `open` would have found and done.
     /// - Throws: as `open`.
     public static func verify(
-        directory: String, name: String, replay: (Record) throws(JournalError) -> Void
+        directory: String, name: String, replay: (Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> Recovery {
         let path = "\(directory)/\(name).jsonl"
         guard let file = try existing(path, O_RDONLY) else {
             return Recovery(file: path, records: 0, seq: 0, bytes: 0, isNew: true, torn: nil, rewrittenFrom: nil)
         }
         let size = try onLog(path) { () throws(SystemError) in try file.size() }
-        let end = try Walk.through(file, size: size, name: name, replay: replay)
+        let earlier = EarlierRecords(file, size: size)
+        let end = try Walk.through(file, size: size, name: name) { (record) throws(JournalError) in
+            try replay(record, earlier)
+        }
         let isTorn = end.bytes < size
         return Recovery(
             file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0,

@@ -8,24 +8,15 @@ extension Log {
     /// - Parameter offset: what `append` returned, or a `Record.offset`.
     /// - Throws: `.damaged` when the line is not whole any more, `.noLine` when no record can be there, `.io`.
     public func read(at offset: UInt64) throws(JournalError) -> Record {
-        var line: [UInt8]
-        if offset < size {
-            line = try writtenLine(at: offset)
-        } else {
-            let index = offset - size
-            let isInFlight = index < UInt64(inFlight.count)
-            let start = isInFlight ? index : index - UInt64(inFlight.count)
-            let bytes = isInFlight ? inFlight : staging.bytes
-            guard start < UInt64(bytes.count), let end = bytes[Int(start)...].firstIndex(of: 0x0A) else {
-                throw JournalError(.noLine(offset: offset), file: file.path)
-            }
-            line = Array(bytes[Int(start)..<end])
+        if offset < size { return try EarlierRecords(file, size: size).read(at: offset) }
+        let index = offset - size
+        let isInFlight = index < UInt64(inFlight.count)
+        let start = isInFlight ? index : index - UInt64(inFlight.count)
+        let bytes = isInFlight ? inFlight : staging.bytes
+        guard start < UInt64(bytes.count), let end = bytes[Int(start)...].firstIndex(of: 0x0A) else {
+            throw JournalError(.noLine(offset: offset), file: file.path)
         }
-        let isIntact = unsafe line.withUnsafeBytes { unsafe Line.isIntact($0) }
-        guard isIntact, case .record(let seq, let durable, let operation, let json)? = Line(line) else {
-            throw JournalError(.damaged(offset: offset, line: nil, why: "no whole record here"), file: file.path)
-        }
-        return Record(seq: seq, durable: durable, operation: operation, offset: offset, json: json)
+        return try Record(whole: Array(bytes[Int(start)..<end]), at: offset, file: file.path)
     }
 
     /// Goes through the records that are in the file, in its order.
@@ -64,20 +55,5 @@ extension Log {
                 Record(seq: seq, durable: durable, operation: operation, offset: segment.offset, json: json))
         }
         return next < size ? next : nil
-    }
-
-    /// The bytes of a line in the file, without its newline.
-    private func writtenLine(at offset: UInt64) throws(JournalError) -> [UInt8] {
-        // Nearly every line fits the first try.
-        for length in [1024, Line.limit] {
-            var bytes = [UInt8](repeating: 0, count: Int(min(UInt64(length), size - offset)))
-            let count = try onLog(file.path) { () throws(SystemError) in
-                try file.read(into: &bytes, 0..<bytes.count, at: offset)
-            }
-            guard let end = bytes[..<count].firstIndex(of: 0x0A) else { continue }
-            bytes.removeSubrange(end...)
-            return bytes
-        }
-        throw JournalError(.damaged(offset: offset, line: nil, why: "no end of the line"), file: file.path)
     }
 }

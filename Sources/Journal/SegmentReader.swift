@@ -33,7 +33,7 @@ struct SegmentReader {
         self.file = file
         self.end = max(offset, end)
         base = offset
-        buffer = [UInt8](repeating: 0, count: chunk + Line.limit)
+        buffer = [UInt8](repeating: 0, count: Int(min(UInt64(chunk + Line.limit), self.end - offset)))
     }
 
     /// The next segment; nil at the end.
