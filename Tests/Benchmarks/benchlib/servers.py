@@ -125,6 +125,7 @@ class Daemon(Server):
         self.socket = directory / f"{name}.sock"
         configuration = directory / f"{name}.conf"
         configuration.write_text("")
+        (directory / name).mkdir(mode=0o700)
         settings = [
             f"http.listen=127.0.0.1:{self.port}", "http.max-connections-per-address=1024",
             f"admin.socket={self.socket}", "log.level=warning",
