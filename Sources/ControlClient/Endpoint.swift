@@ -65,15 +65,3 @@ public struct HTTPAddress: Sendable, Hashable {
             advice: "an example is http://192.0.2.1:8080")
     }
 }
-
-/// Text of a stranger, safe to print: control and formatting characters become their escapes, the end is cut.
-func printable(_ text: some StringProtocol, limit: Int = 300) -> String {
-    var result = ""
-    for scalar in text.unicodeScalars.prefix(limit) {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .lineSeparator, .paragraphSeparator: result += scalar.escaped(asASCII: true)
-        default: result.unicodeScalars.append(scalar)
-        }
-    }
-    return result + (text.unicodeScalars.count > limit ? "…" : "")
-}

@@ -1,0 +1,134 @@
+internal import ArgumentParser
+internal import ControlClient
+internal import JSON
+
+/// The command `nearhub provision`.
+struct Provision: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Ask a hub for credentials, as a device does.",
+        discussion: """
+            For trying a profile out, and for factory lines that provision in a device's place. Any ThingsBoard server is \
+            asked just as well. The request is one POST of JSON to /api/v1/provision; key and secret are those of the \
+            profile (nearhub profile create prints them), and come from files, so that they stand in no process list:
+
+              nearhub provision --http http://192.0.2.1:8080 --name pump-1 \\
+                  --key-file pumps.key --secret-file pumps.secret
+
+            Without --name the hub makes a name up. Without --credentials-file it makes an access token; else the device \
+            brings its own, in a file with one JSON object, one of
+
+              {"token":"..."}
+              {"username":"...","password":"...","clientId":"..."}
+              {"hash":"-----BEGIN CERTIFICATE-----..."}
+
+            The second is for MQTT, and any of its members may be absent. "hash" is the protocol's name for the whole \
+            certificate.
+
+            The answer holds the device's credentials: keep it. With --json it is written exactly as it came:
+
+              nearhub provision --http http://192.0.2.1:8080 --name pump-1 \\
+                  --key-file pumps.key --secret-file pumps.secret --json > pump-1.json
+
+            Exit status: 0 provisioned; 1 refused, with the hub's reason; 75 the hub did not answer. After 75 the same \
+            request may be sent again: within the profile's repeat window the hub answers with the same credentials.
+            """)
+
+    @Option(help: ArgumentHelp("The hub, as http://HOST:PORT.", valueName: "url")) var http: String
+    @Option(help: ArgumentHelp("The device's name.", valueName: "name")) var name: String?
+
+    @Option(help: ArgumentHelp("A file with the profile's key (- is stdin).", valueName: "file"), completion: .file())
+    var keyFile: String
+
+    @Option(
+        help: ArgumentHelp(
+            "A file with the profile's secret, or the device's derived one (- is stdin).", valueName: "file"),
+        completion: .file())
+    var secretFile: String
+
+    @Option(
+        help: ArgumentHelp("A file with credentials the device brings (- is stdin).", valueName: "file"),
+        completion: .file())
+    var credentialsFile: String?
+
+    @Flag(help: "Ask to be a gateway in ThingsBoard's sense.") var gateway = false
+    @Flag(help: "Write the hub's answer as it came.") var json = false
+
+    func run() throws {
+        try InputFile.refuseTwoStandardInputs(keyFile, secretFile, credentialsFile)
+        let side = try DeviceSide(http)
+        var request = ProvisionRequest(key: try InputFile(keyFile).text(), secret: try InputFile(secretFile).text())
+        request.name = name.map { Text($0) }
+        request.credentials = try credentialsFile.map(Self.credentials)
+        request.isGateway = gateway
+        let answer = try side.provision(request)
+        if json { try Output.write(answer.body + (answer.body.last == UInt8(ascii: "\n") ? [] : [UInt8(ascii: "\n")])) }
+        guard answer.status < 400, answer.outcome == "SUCCESS" else { throw Self.refusal(answer) }
+        if !json { try Output.write(Self.details(answer.json).text) }
+    }
+
+    private static func credentials(_ path: String) throws(Failure) -> DeviceCredentials {
+        let file = try InputFile(path)
+        let object = try file.object()
+        var texts: [Text: Text] = [:]
+        for member in object.members {
+            guard let text = member.value.text else {
+                throw file.unusable("the member '\(printable(member.name.description))' is not a string")
+            }
+            texts[member.name] = text
+        }
+        switch Set(texts.keys) {
+        case ["token"]: return .token(texts["token"] ?? "")
+        case ["hash"]: return .certificate(texts["hash"] ?? "")
+        case let names where !names.isEmpty && names.isSubset(of: ["username", "password", "clientId"]):
+            return .basic(username: texts["username"], password: texts["password"], clientId: texts["clientId"])
+        default:
+            throw file.unusable(
+                "holds neither token, nor username, password and clientId, nor hash",
+                "\"nearhub help provision\" shows what belongs in it")
+        }
+    }
+
+    private static func details(_ answer: JSONObject) -> Details {
+        var details = Details()
+        details.add("device", answer["deviceName"]?.plain)
+        details.add("credentials", answer["credentialsType"]?.plain)
+        switch answer["credentialsValue"] {
+        case .object(let parts): for part in parts.members { details.add("\(part.name)", part.value.plain ?? "none") }
+        case let value: details.add(answer["credentialsType"]?.text == "ACCESS_TOKEN" ? "token" : "value", value?.plain)
+        }
+        details.add("id", answer["deviceId"]?.plain)
+        return details
+    }
+}
+
+// MARK: - Refusals
+
+extension Provision {
+    private static func refusal(_ answer: ProvisionAnswer) -> Failure {
+        let outcome = answer.outcome.map { printable($0.description) } ?? "HTTP status \(answer.status)"
+        let code = answer.reason.map { " (\(printable($0.description)))" } ?? ""
+        let message = answer.message ?? "the hub gives no reason"
+        return Failure(ExitStatus.refused, "provision", "\(outcome)\(code): \(message)", advice(answer))
+    }
+
+    /// What helps against a refusal (protocol.md D3).
+    private static func advice(_ answer: ProvisionAnswer) -> String? {
+        if answer.outcome == "NOT_FOUND" {
+            return "check that key and secret belong to one profile of this hub, and that it is not disabled"
+        }
+        let advice: String? =
+            switch answer.reason?.description {
+            case "NAME_TAKEN": "another device has this name: choose another one"
+            case "NAME_INVALID": "choose a name of 1 to 255 characters"
+            case "CREDENTIALS_TAKEN": "another device has these credentials: bring others, or none"
+            case "CREDENTIALS_INVALID": "check the credentials the device brings"
+            case "NOT_PREPROVISIONED": "the profile answers only devices that were added before: nearhub device add"
+            case "ALREADY_PROVISIONED":
+                "this device has its credentials already, and the profile's repeat window is over"
+            case "QUOTA": "the profile has as many devices as it may have"
+            case "STORAGE": "the hub cannot write to its disk: its log has the cause"
+            default: nil
+            }
+        return advice
+    }
+}

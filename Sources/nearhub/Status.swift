@@ -1,0 +1,66 @@
+internal import ArgumentParser
+internal import ControlClient
+internal import JSON
+
+/// The command `nearhub status`.
+struct Status: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show how the running hub is doing.",
+        discussion: """
+            Shows where it listens, how many profiles and devices it has, and how far its journals reach the disk: \
+            what has a number up to "durable" survives a power cut. Exit status 75 means that no hub answered.
+
+              nearhub status
+              nearhub status --json | jq .devices
+            """)
+
+    @OptionGroup var options: HubOptions
+
+    func run() throws {
+        let status = try options.hub().status()
+        try options.json ? Output.write(.object(status)) : Output.write(Self.details(status).text)
+    }
+
+    private static func details(_ status: JSONObject) -> Details {
+        var details = Details()
+        details.add("version", status["version"]?.plain)
+        details.add(
+            "libraries",
+            status["libraries"]?.object?.members.map { "\($0.name) \($0.value.plain ?? "")" }.joined(separator: ", "))
+        details.add("uptime", status["uptime"]?.integer.map(span))
+        details.add("pid", status["pid"]?.plain)
+        details.add("state", status["state"]?.plain)
+        details.add("socket", status["admin"]?["socket"]?.plain)
+        details.add("profiles", status["profiles"]?.plain)
+        details.add("devices", status["devices"]?.plain)
+        let http = status["http"]
+        let listening = http?["listening"]?.array?.compactMap(\.plain) ?? []
+        let failed = http?["failed"]?.array ?? []
+        details.add("http", listening.isEmpty && failed.isEmpty ? "off" : listening.joined(separator: " "))
+        for failure in failed {
+            details.add("http failed", "\(failure["address"]?.plain ?? ""): \(failure["reason"]?.plain ?? "")")
+        }
+        details.add("connections", http?["connections"]?.plain)
+        details.add("requests", http?["requests"]?.plain)
+        for journal in status["journal"]?.object?.members ?? [] {
+            let (last, durable) = (journal.value["seq"]?.plain ?? "?", journal.value["durable"]?.plain ?? "?")
+            details.add(
+                "journal \(journal.name)",
+                "\(last) written, \(durable) durable, \(journal.value["bytes"]?.plain ?? "?") bytes")
+        }
+        return details
+    }
+}
+
+extension JSONValue {
+    /// A string as it is, a number or truth value in JSON's spelling; nil for null, arrays and objects.
+    var plain: String? {
+        switch self {
+        case .text(let text): text.description
+        case .integer(let integer): "\(integer)"
+        case .real(let real): "\(real)"
+        case .bool(let bool): "\(bool)"
+        case .null, .array, .object: nil
+        }
+    }
+}
