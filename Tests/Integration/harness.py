@@ -159,7 +159,8 @@ class Hub:
         self.stderr_file = self.directory / "stderr"
         self.state.mkdir(mode=0o700)
         self.configuration.write_text(
-            configuration or f"[http]\nlisten = 127.0.0.1:0\n\n[admin]\nsocket = {self.socket}\n\n[log]\nlevel = trace\n"
+            configuration
+            or f"[http]\nlisten = 127.0.0.1:0\n\n[admin]\nsocket = {self.socket}\n\n[log]\nlevel = trace\n"
         )
         self.stderr_file.touch()
         self.settings = list(settings)
@@ -187,8 +188,13 @@ class Hub:
             command += ["--set", setting]
         with open(self.stderr_file, "ab") as stderr:
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr, env=self.environment,
-                cwd=self.directory, umask=0,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                env=self.environment,
+                cwd=self.directory,
+                umask=0,
             )
         return self.process
 
@@ -319,7 +325,11 @@ class Hub:
     def cli(self, *arguments: str, stdin: str = "", environment: dict[str, str] | None = None) -> Run:
         """Runs `nearhub ARGUMENTS`; the hub is found through NEARHUB_CONFIG."""
         done = subprocess.run(
-            [binary(), *map(str, arguments)], input=stdin, text=True, capture_output=True, timeout=60,
+            [binary(), *map(str, arguments)],
+            input=stdin,
+            text=True,
+            capture_output=True,
+            timeout=60,
             cwd=self.directory,
             env={**self.environment, "NEARHUB_CONFIG": str(self.configuration), **(environment or {})},
         )
@@ -336,7 +346,7 @@ class Hub:
     # State, made and looked at through the admin API
 
     def create_profile(self, name="P", strategy="ALLOW_CREATE_NEW_DEVICES", key="", secret="", **nearhub) -> Profile:
-        """Creates a profile. Key and secret: canaries unless given; None is sent as null. `nearhub`: its own settings."""
+        """Creates a profile. Key and secret: canaries unless given, None as null; `nearhub`: our own settings."""
         key = canary("key") if key == "" else key
         secret = canary("secret") if secret == "" else secret
         created = self.ask("POST", "/api/deviceProfile", profile_body(name, strategy, key, secret, **nearhub))

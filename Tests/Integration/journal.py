@@ -1,4 +1,4 @@
-"""An independent reader of the hub's logs (one JSON object a line, checksummed), so that the daemon never vouches for itself."""
+"""A reader of the hub's logs (one checksummed JSON object a line) of our own: the daemon never vouches for itself."""
 
 from __future__ import annotations
 

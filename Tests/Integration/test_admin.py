@@ -20,8 +20,8 @@ UNKNOWN_ID = "784f394c-42b6-435a-983c-b7beff2784f9"
 
 def test_a_created_profile_has_every_member_a_client_looks_for(hub, profile):
     wanted = {
-        "id", "createdTime", "tenantId", "name", "type", "transportType", "provisionType", "provisionDeviceKey", "profileData",
-        "description", "image", "default", "defaultRuleChainId", "defaultDashboardId", "defaultQueueName", "firmwareId",
+        "id", "createdTime", "tenantId", "name", "type", "transportType", "provisionType", "provisionDeviceKey",
+        "profileData", "description", "image", "default", "defaultRuleChainId", "defaultDashboardId", "defaultQueueName", "firmwareId",
         "softwareId", "defaultEdgeRuleChainId", "externalId", "version", "nearhub",
     }  # fmt: skip
     assert wanted <= profile.json.keys()
@@ -60,9 +60,13 @@ def test_a_bad_profile_is_refused(hub, change, words):
 
 
 def test_names_and_keys_of_profiles_are_unique(hub, profile):
-    same_name = hub.admin("POST", "/api/deviceProfile", profile_body("P", "ALLOW_CREATE_NEW_DEVICES", canary(), canary()))
+    same_name = hub.admin(
+        "POST", "/api/deviceProfile", profile_body("P", "ALLOW_CREATE_NEW_DEVICES", canary(), canary())
+    )
     assert refusal(same_name) == (400, 31, "Device profile with such name already exists!")
-    same_key = hub.admin("POST", "/api/deviceProfile", profile_body("Q", "ALLOW_CREATE_NEW_DEVICES", profile.key, canary()))
+    same_key = hub.admin(
+        "POST", "/api/deviceProfile", profile_body("Q", "ALLOW_CREATE_NEW_DEVICES", profile.key, canary())
+    )
     assert refusal(same_key) == (400, 31, "Device profile with such provision device key already exists!")
     assert profile.key.encode() not in same_key.body
 
@@ -84,7 +88,9 @@ def test_profiles_are_searched_by_name(hub):
     assert found["totalElements"] == 2
 
 
-@pytest.mark.parametrize("query", ["", "?pageSize=10", "?page=0", "?pageSize=0&page=0", "?pageSize=x&page=0", "?pageSize=10&page=-1"])
+@pytest.mark.parametrize(
+    "query", ["", "?pageSize=10", "?page=0", "?pageSize=0&page=0", "?pageSize=x&page=0", "?pageSize=10&page=-1"]
+)
 def test_paging_is_required_and_checked(hub, query):
     assert refusal(hub.admin("GET", "/api/deviceProfiles" + query))[:2] == (400, 31)
 
@@ -111,22 +117,35 @@ def test_unknown_and_bad_ids(hub, method, path):
 def test_a_device_has_every_member_a_client_looks_for(hub, profile):
     device = hub.add_device("boiler", profile, {"credentialsType": "ACCESS_TOKEN", "credentialsId": canary("token")})
     wanted = {
-        "id", "createdTime", "tenantId", "customerId", "name", "type", "label", "deviceProfileId", "deviceData", "firmwareId",
-        "softwareId", "externalId", "version", "additionalInfo",
+        "id", "createdTime", "tenantId", "customerId", "name", "type", "label", "deviceProfileId", "deviceData",
+        "firmwareId", "softwareId", "externalId", "version", "additionalInfo",
     }  # fmt: skip
     assert wanted <= device.keys()
     assert device["customerId"]["id"] == "13814000-1dd2-11b2-8080-808080808080"
     assert device["deviceProfileId"] == profile.json["id"]
     assert hub.ask("GET", f"/api/device/{device['id']['id']}") == device == hub.device("boiler")
     credentials = hub.credentials("boiler")
-    assert {"id", "createdTime", "deviceId", "credentialsType", "credentialsId", "credentialsValue", "version"} <= credentials.keys()
+    assert {
+        "id",
+        "createdTime",
+        "deviceId",
+        "credentialsType",
+        "credentialsId",
+        "credentialsValue",
+        "version",
+    } <= credentials.keys()
     assert credentials["deviceId"] == device["id"]
 
 
 def test_a_device_may_name_its_profile_by_id(hub, profile):
     token = canary("token")
     hub.guard(token)
-    body = {"name": "boiler", "label": "cellar", "deviceProfileId": profile.json["id"], "additionalInfo": {"gateway": True}}
+    body = {
+        "name": "boiler",
+        "label": "cellar",
+        "deviceProfileId": profile.json["id"],
+        "additionalInfo": {"gateway": True},
+    }
     device = hub.ask("POST", f"/api/device?accessToken={token}", body)
     assert (device["type"], device["label"], device["additionalInfo"]) == ("P", "cellar", {"gateway": True})
     assert hub.credentials("boiler")["credentialsId"] == token
@@ -136,7 +155,8 @@ def test_a_device_may_name_its_profile_by_id(hub, profile):
     ({"type": "P"}, "name should be specified"), ({"name": "", "type": "P"}, "name should be specified"),
     ({"name": "x" * 256, "type": "P"}, "255"), ({"name": "a{{b}}", "type": "P"}, "malformed"),
     ({"name": "taken", "type": "P"}, "already exists"),
-    ({"name": "x", "deviceProfileId": {"entityType": "DEVICE_PROFILE", "id": UNKNOWN_ID}}, "profile"), ([], ""), ("x", ""),
+    ({"name": "x", "deviceProfileId": {"entityType": "DEVICE_PROFILE", "id": UNKNOWN_ID}}, "profile"),
+    ([], ""), ("x", ""),
 ], ids=lambda value: str(value)[:40])  # fmt: skip
 def test_a_bad_device_is_refused(hub, profile, body, words):
     hub.add_device("taken", profile, {"credentialsType": "ACCESS_TOKEN", "credentialsId": "token-1"})
@@ -170,13 +190,19 @@ def test_devices_come_in_log_order_by_cursor(hub, profile):
     first = hub.ask("GET", "/api/nearhub/devices?after=0&limit=3")
     second = hub.ask("GET", f"/api/nearhub/devices?after={first['next']}&limit=3")
     third = hub.ask("GET", f"/api/nearhub/devices?after={second['next']}&limit=3")
-    assert [device["name"] for page in (first, second, third) for device in page["devices"]] == [f"d{n}" for n in range(7)]
+    assert [device["name"] for page in (first, second, third) for device in page["devices"]] == [
+        f"d{n}" for n in range(7)
+    ]
     assert third["next"] is None
-    assert first["devices"][0].items() >= {"profile": "P", "credentialsType": "ACCESS_TOKEN", "provisioned": True}.items()
+    assert (
+        first["devices"][0].items() >= {"profile": "P", "credentialsType": "ACCESS_TOKEN", "provisioned": True}.items()
+    )
     assert "credentialsId" not in first["devices"][0]
 
 
-@pytest.mark.parametrize("query", ["?after=x&limit=1", "?after=-1&limit=1", "?after=0&limit=0", "?after=0&limit=501", "?after=0&limit=x"])
+@pytest.mark.parametrize(
+    "query", ["?after=x&limit=1", "?after=-1&limit=1", "?after=0&limit=0", "?after=0&limit=501", "?after=0&limit=x"]
+)
 def test_a_bad_cursor_is_refused(hub, query):
     assert refusal(hub.admin("GET", "/api/nearhub/devices" + query))[:2] == (400, 31)
 

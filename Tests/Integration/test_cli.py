@@ -48,7 +48,8 @@ def test_help_names_every_command(hubs):
 
 
 @pytest.mark.parametrize("command", [
-    *([name] for name in COMMANDS), ["profile", "create"], ["profile", "list"], ["profile", "show"], ["profile", "delete"],
+    *([name] for name in COMMANDS), ["profile", "create"], ["profile", "list"], ["profile", "show"],
+    ["profile", "delete"],
     ["device", "list"], ["device", "show"], ["device", "add"],
 ], ids=" ".join)  # fmt: skip
 def test_every_command_has_help(hubs, command):
@@ -60,7 +61,8 @@ def test_every_command_has_help(hubs, command):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["nonsense"], ["--nonsense"], ["profile", "nonsense"], ["profile", "create"], ["profile", "show"], ["device", "add", "x"],
+    ["nonsense"], ["--nonsense"], ["profile", "nonsense"], ["profile", "create"], ["profile", "show"],
+    ["device", "add", "x"],
     ["profile", "create", "P", "--strategy", "maybe"], ["profile", "create", "P", "--repeat-window", "soon"],
     ["profile", "create", "P", "--repeat-window", "-1"], ["profile", "create", "P", "--secret-mode", "open"],
     ["profile", "create", "P", "--legacy-fields", "maybe"], ["profile", "create", "P", "--max-devices", "many"],
@@ -171,8 +173,10 @@ def test_an_unknown_key_is_named_with_its_line_and_the_nearest_key(hubs, text, l
 
 
 @pytest.mark.parametrize("text, line", [
-    ("[http]\nmax-connections = 0\n", 2), ("[http]\nmax-connections = 65537\n", 2), ("[http]\nmax-connections = many\n", 2),
-    ("[http]\nmax-connections-per-address = -1\n", 2), ("[log]\nlevel = loud\n", 2), ("[http]\nlisten = somewhere\n", 2),
+    ("[http]\nmax-connections = 0\n", 2),
+    ("[http]\nmax-connections = 65537\n", 2), ("[http]\nmax-connections = many\n", 2),
+    ("[http]\nmax-connections-per-address = -1\n", 2), ("[log]\nlevel = loud\n", 2),
+    ("[http]\nlisten = somewhere\n", 2),
     ("[http]\nlisten = 127.0.0.1:99999\n", 2), ("[http]\nlisten 127.0.0.1:0\n", 2), ("listen = 127.0.0.1:0\n", 1),
     ("[http]\nlisten = 127.0.0.1:0\n[log]\nlevel = " + "x" * 5000 + "\n", 4),
 ])  # fmt: skip
@@ -285,7 +289,8 @@ def test_profile_create_takes_key_and_secret_from_files(hub):
     key, secret = canary("key"), canary("secret")
     hub.guard(key, secret)
     run = hub.cli(
-        "profile", "create", "P", "--key-file", hub.file("key", key + "\n"), "--secret-file", hub.file("secret", secret), "--json"
+        "profile", "create", "P", "--json", "--key-file", hub.file("key", key + "\n"),
+        "--secret-file", hub.file("secret", secret),
     )  # fmt: skip
     assert run.code == 0, run
     assert key_and_secret(run.json) == (key, secret)
@@ -420,7 +425,8 @@ def test_device_add_makes_a_random_token(hub, profile):
 
 @pytest.mark.parametrize("credentials, stored", [
     ({"credentialsType": "ACCESS_TOKEN", "credentialsId": "token-1"}, "token-1"),
-    ({"credentialsType": "MQTT_BASIC", "credentialsValue": {"clientId": "", "userName": "user-1", "password": "p"}}, "user-1"),
+    ({"credentialsType": "MQTT_BASIC", "credentialsValue": {"clientId": "", "userName": "user-1", "password": "p"}},
+     "user-1"),
     ({"credentialsType": "X509_CERTIFICATE",
       "credentialsValue": "-----BEGIN CERTIFICATE-----\nMIIB\nAAAA\n-----END CERTIFICATE-----\n"},
      "5ef5c43d5106429e4b4f4c0d543e8e4cdaada96fa210e208a35526be302b40e5"),
@@ -531,7 +537,12 @@ def test_another_user_is_refused_with_1(hub, profile, mode):
         pytest.skip("only root can become another user")
     if mode is not None:
         hub.socket.chmod(mode)  # the hub itself must look at who is asking
-    for arguments in (["status"], ["profile", "list"], ["profile", "show", "P", "--secrets"], ["profile", "create", "Q"]):
+    for arguments in (
+        ["status"],
+        ["profile", "list"],
+        ["profile", "show", "P", "--secrets"],
+        ["profile", "create", "Q"],
+    ):
         run = as_nobody(hub, *arguments)
         assert run.returncode == 1, run
         assert "only root and the hub's own user may do this" in run.stderr

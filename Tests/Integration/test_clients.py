@@ -11,7 +11,16 @@ from harness import PROVISION, canary
 
 
 def curl(hub, *arguments, stdin=None):
-    command = ["curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "10", *arguments, hub.url + PROVISION]
+    command = [
+        "curl",
+        "--silent",
+        "--show-error",
+        "--fail-with-body",
+        "--max-time",
+        "10",
+        *arguments,
+        hub.url + PROVISION,
+    ]
     done = subprocess.run(command, input=stdin, capture_output=True, check=True)
     hub.guard_answer(done.stdout)
     return json.loads(done.stdout)
@@ -45,7 +54,8 @@ def test_curl_asks_to_continue_before_a_large_body(hub, profile):
 
 def test_curl_sees_the_reason_of_a_too_large_body(hub):
     done = subprocess.run(
-        ["curl", "--silent", "--max-time", "10", "--write-out", "\n%{http_code}", "--data-binary", "@-", hub.url + PROVISION],
+        ["curl", "--silent", "--max-time", "10", "--write-out", "\n%{http_code}", "--data-binary", "@-",
+         hub.url + PROVISION],
         input=b"x" * 200_000, capture_output=True, check=True,
     )  # fmt: skip
     body, code = done.stdout.rsplit(b"\n", 1)
@@ -72,7 +82,12 @@ def test_the_user_manuals_request_for_each_type_of_credentials(hub, profile):
     session = requests.Session()
     for name, members in {
         "with-token": {"credentialsType": "ACCESS_TOKEN", "token": canary("token")},
-        "with-basic": {"credentialsType": "MQTT_BASIC", "username": "user-1", "password": "pw-1", "clientId": "client-1"},
+        "with-basic": {
+            "credentialsType": "MQTT_BASIC",
+            "username": "user-1",
+            "password": "pw-1",
+            "clientId": "client-1",
+        },
         "with-certificate": {"credentialsType": "X509_CERTIFICATE", "hash": "MIIBAAAA"},
     }.items():
         hub.guard(members.get("token"))
@@ -170,7 +185,9 @@ def test_nearhub_provision_brings_credentials_from_a_file(hub, device_side, cred
 def test_nearhub_provision_of_a_gateway(hub):
     profile = hub.create_profile("gateways", allowGateway=True)
     key, secret = hub.file("key", profile.key), hub.file("secret", profile.secret)
-    done = hub.cli("provision", "--http", hub.url, "--name", "box", "--key-file", key, "--secret-file", secret, "--gateway")
+    done = hub.cli(
+        "provision", "--http", hub.url, "--name", "box", "--key-file", key, "--secret-file", secret, "--gateway"
+    )
     hub.guard(hub.credentials("box")["credentialsId"])
     assert done.code == 0, done
     assert hub.device("box")["additionalInfo"] == {"gateway": True}
@@ -191,6 +208,8 @@ def test_nearhub_provision_fails_with_75_when_nobody_listens(hub, device_side):
     assert done.err.startswith("nearhub: ") and done.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("url", ["https://127.0.0.1:1", "127.0.0.1:8080", "http://", "http://127.0.0.1:99999", "coap://x"])
+@pytest.mark.parametrize(
+    "url", ["https://127.0.0.1:1", "127.0.0.1:8080", "http://", "http://127.0.0.1:99999", "coap://x"]
+)
 def test_nearhub_provision_refuses_a_url_it_cannot_use(hub, device_side, url):
     assert device_side("--name", "boiler", url=url).code == 64

@@ -1,4 +1,4 @@
-"""Rules of protocol.md's Decisions that are not about one answer's bytes: answer shape, reasons, gateways, certificates."""
+"""What protocol.md's Decisions say beyond the cases: answer shape, reasons, gateways, certificates, sizes."""
 
 import hashlib
 import subprocess
@@ -26,9 +26,26 @@ def certificate(directory, subject="/CN=sensor-7"):
     """A real certificate and its private key, as PEM texts."""
     key, pem = directory / "key.pem", directory / "certificate.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-         "-subj", subject, "-keyout", key, "-out", pem],
-        check=True, capture_output=True,
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            subject,
+            "-keyout",
+            key,
+            "-out",
+            pem,
+        ],
+        check=True,
+        capture_output=True,
     )
     return pem.read_text(), key.read_text()
 

@@ -55,7 +55,9 @@ def test_a_client_that_waits_for_100_continue_gets_it(hub, profile):
 
 def test_a_client_that_announces_too_much_is_not_told_to_continue(hub):
     with Wire(hub) as wire:
-        wire.send(b"POST /api/v1/provision HTTP/1.1\r\nHost: hub\r\nContent-Length: 70000\r\nExpect: 100-continue\r\n\r\n")
+        wire.send(
+            b"POST /api/v1/provision HTTP/1.1\r\nHost: hub\r\nContent-Length: 70000\r\nExpect: 100-continue\r\n\r\n"
+        )
         assert wire.response().status == 413
 
 

@@ -70,7 +70,8 @@ def test_the_detail_names_the_missing_member(shared_hub, member):
 
 
 @pytest.mark.parametrize("bad", [
-    b"\xff", b"\xfe\xff", b"\xc0\xaf", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xf8\x88\x80\x80\x80", b"\x80",
+    b"\xff", b"\xfe\xff", b"\xc0\xaf", b"\xe2\x82", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+    b"\xf8\x88\x80\x80\x80", b"\x80",
 ])  # fmt: skip
 def test_invalid_utf_8_is_refused_wherever_it_stands(shared_hub, bad):
     valid = text(deviceName='"a"').encode()
@@ -105,7 +106,9 @@ def test_moderate_nesting_in_an_unknown_member_is_ignored(hub, profile):
     assert hub.provision(request).json["status"] == "SUCCESS"
 
 
-@pytest.mark.parametrize("raw", [b"[" * 60000, b'{"a":' * 12000, b"[" * 30000 + b"]" * 30000, b"{" * 60000, b"]" * 60000])
+@pytest.mark.parametrize(
+    "raw", [b"[" * 60000, b'{"a":' * 12000, b"[" * 30000 + b"]" * 30000, b"{" * 60000, b"]" * 60000]
+)
 def test_sixty_thousand_brackets_are_refused(shared_hub, raw):
     refused(shared_hub.provision(raw))
 

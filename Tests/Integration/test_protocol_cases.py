@@ -61,7 +61,7 @@ def test_a_case_is_answered_as_the_contract_says(hub, case, face, exact_bytes):
         requests += [{"transport": request["transport"], "body": body} for body in request.get("then", [])]
         assert len(requests) == len(expect["sequence"])
         answers = [driver.send(one) for one in requests]
-        for answer, one in zip(answers, expect["sequence"]):
+        for answer, one in zip(answers, expect["sequence"], strict=True):
             check_answer(driver, one, answer, exact_bytes)
     else:
         answers = [driver.send(request)]
@@ -163,7 +163,15 @@ def check_after(hub, after, answer, before, profiles):
 
 
 def check_device(hub, wanted, profiles):
-    known = {"name", "profile", "credentialsType", "credentialsId", "serverAttributes", "additionalInfo", "provisionState"}
+    known = {
+        "name",
+        "profile",
+        "credentialsType",
+        "credentialsId",
+        "serverAttributes",
+        "additionalInfo",
+        "provisionState",
+    }
     assert not (unknown := wanted.keys() - known), f"nothing checks {unknown}"
     device, attributes = hub.device(wanted["name"]), hub.attributes(wanted["name"])
     assert device is not None, f"there is no {wanted['name']}"

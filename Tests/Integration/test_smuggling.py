@@ -14,8 +14,14 @@ HOST = "Host: hub\r\n"
 EMPTY_CHUNKS = "0\r\n\r\n"
 
 REFUSED = {
-    "content-length-then-chunked": POST + HOST + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + EMPTY_CHUNKS,
-    "chunked-then-content-length": POST + HOST + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n" + EMPTY_CHUNKS,
+    "content-length-then-chunked": POST
+    + HOST
+    + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + EMPTY_CHUNKS,
+    "chunked-then-content-length": POST
+    + HOST
+    + "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n"
+    + EMPTY_CHUNKS,
     "two-content-lengths": POST + HOST + "Content-Length: 5\r\nContent-Length: 3\r\n\r\nhello",
     "two-equal-content-lengths": POST + HOST + "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
     "content-length-list": POST + HOST + "Content-Length: 5, 5\r\n\r\nhello",
@@ -30,16 +36,20 @@ REFUSED = {
     "transfer-encoding-list": POST + HOST + "Transfer-Encoding: gzip, chunked\r\n\r\n" + EMPTY_CHUNKS,
     "transfer-encoding-twice-in-one": POST + HOST + "Transfer-Encoding: chunked, chunked\r\n\r\n" + EMPTY_CHUNKS,
     "two-transfer-encodings": POST + HOST + "Transfer-Encoding: chunked\r\n" * 2 + "\r\n" + EMPTY_CHUNKS,
-    "transfer-encoding-then-identity": POST + HOST
-    + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n" + EMPTY_CHUNKS,
+    "transfer-encoding-then-identity": POST
+    + HOST
+    + "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n"
+    + EMPTY_CHUNKS,
     "transfer-encoding-identity": POST + HOST + "Transfer-Encoding: identity\r\n\r\n" + EMPTY_CHUNKS,
     "transfer-encoding-xchunked": POST + HOST + "Transfer-Encoding: xchunked\r\n\r\n" + EMPTY_CHUNKS,
     "transfer-encoding-gzip": POST + HOST + "Transfer-Encoding: gzip\r\n\r\n" + EMPTY_CHUNKS,
     "transfer-encoding-quoted": POST + HOST + 'Transfer-Encoding: "chunked"\r\n\r\n' + EMPTY_CHUNKS,
     "transfer-encoding-parameter": POST + HOST + "Transfer-Encoding: chunked;a=b\r\n\r\n" + EMPTY_CHUNKS,
     "transfer-encoding-empty": POST + HOST + "Transfer-Encoding:\r\n\r\n" + EMPTY_CHUNKS,
-    "transfer-encoding-in-1.0": "POST /api/v1/provision HTTP/1.0\r\n" + HOST
-    + "Transfer-Encoding: chunked\r\n\r\n" + EMPTY_CHUNKS,
+    "transfer-encoding-in-1.0": "POST /api/v1/provision HTTP/1.0\r\n"
+    + HOST
+    + "Transfer-Encoding: chunked\r\n\r\n"
+    + EMPTY_CHUNKS,
     "bad-chunk-size": POST + HOST + "Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
     "negative-chunk-size": POST + HOST + "Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n",
     "huge-chunk-size": POST + HOST + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n\r\n",
@@ -110,7 +120,7 @@ def test_an_ambiguous_request_is_refused_and_the_connection_closed(shared_hub, v
 
 @pytest.mark.parametrize("raw", UNDETECTABLE.values(), ids=UNDETECTABLE.keys())
 def test_what_the_library_cannot_tell_apart_is_one_request_at_most(shared_hub, raw):
-    """libmicrohttpd reads these as a request; it must be that one request, answered as the malformed `{}` it carries."""
+    """libmicrohttpd reads each as a request; it must be one request, answered as the malformed `{}` it carries."""
     with Wire(shared_hub, timeout=5) as wire:
         wire.send(raw.encode("latin-1"))
         wire.socket.shutdown(1)

@@ -1,4 +1,4 @@
-"""Logs as crashes, bad disks and careless people leave them: what is unfinished is cut off, what is damaged is refused."""
+"""Logs as crashes, bad disks and careless people leave them: the unfinished is cut off, the damaged is refused."""
 
 import os
 import re
@@ -88,7 +88,8 @@ def test_a_cut_log_loses_only_what_was_cut(original, copy, from_end, part):
 
 
 @pytest.mark.parametrize("tail", [
-    b"\n", b"\0" * 4096, b"{", b'{"seq":9', b'{"seq":9,"durable":8}\n', b"\xff\xfe\n\n", b'{"mark":"sync","durable":8,"xxh3":"0123456789abcdef"}\n',
+    b"\n", b"\0" * 4096, b"{", b'{"seq":9', b'{"seq":9,"durable":8}\n',
+    b"\xff\xfe\n\n", b'{"mark":"sync","durable":8,"xxh3":"0123456789abcdef"}\n',
 ], ids=lambda tail: repr(tail[:12]))  # fmt: skip
 def test_rubbish_behind_the_last_line_is_kept_aside(original, copy, tail):
     path = copy.state / "devices.jsonl"
@@ -264,5 +265,3 @@ def test_what_is_left_of_an_interrupted_rewrite_is_removed(copy):
     copy.start()
     assert not copy.state.joinpath("devices.jsonl.new").exists()
     assert copy.status()["devices"] == DEVICES
-
-
