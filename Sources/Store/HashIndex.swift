@@ -1,0 +1,92 @@
+internal import CXXHash
+
+/// Finds offsets in a log by the hash of a key: 8 bytes a slot, nothing else in memory.
+///
+/// Open addressing with linear probing. A slot holds the top 28 bits of a seeded hash and 36 bits of offset (64 GiB);
+/// keys are not kept, so whoever looks up compares the full key in the record. The seed differs from run to run, so
+/// nobody can choose keys that meet in one place.
+struct HashIndex {
+    /// The largest offset that a slot can hold.
+    static let maximumOffset: UInt64 = 1 << 36 - 1
+
+    private var slots: [UInt64]
+    private var bits: UInt64
+    private let seed: UInt64
+    /// Keys in it.
+    private(set) var count = 0
+
+    /// An empty index.
+    init(seed: UInt64) {
+        self.seed = seed
+        bits = 6
+        slots = Array(repeating: 0, count: 1 << 6)
+    }
+
+    /// The offsets under which the key may be: all that have it, and rarely one that has not.
+    func candidates(_ key: [UInt8]) -> [UInt64] {
+        var found: [UInt64] = []
+        let tag = tag(key)
+        var slot = home(tag)
+        while slots[slot] != 0 {
+            if slots[slot] >> 36 == tag { found.append(slots[slot] & Self.maximumOffset) }
+            slot = next(slot)
+        }
+        return found
+    }
+
+    /// Adds a key; an offset of 0 is no offset, since a log begins with its head.
+    mutating func insert(_ key: [UInt8], at offset: UInt64) {
+        precondition(offset > 0 && offset <= Self.maximumOffset)
+        if (count + 1) * 4 > slots.count * 3 { grow() }
+        place(tag(key) << 36 | offset)
+        count += 1
+    }
+
+    /// Takes out a key that was inserted with this offset.
+    mutating func remove(_ key: [UInt8], at offset: UInt64) {
+        let entry = tag(key) << 36 | offset
+        var slot = home(entry >> 36)
+        while slots[slot] != entry {
+            guard slots[slot] != 0 else { return }
+            slot = next(slot)
+        }
+        // Closes the gap, so that no probe ends at it too early.
+        var gap = slot
+        slots[gap] = 0
+        slot = next(slot)
+        while slots[slot] != 0 {
+            let distance = (slot &- home(slots[slot] >> 36)) & (slots.count - 1)
+            if distance >= (slot &- gap) & (slots.count - 1) {
+                slots[gap] = slots[slot]
+                slots[slot] = 0
+                gap = slot
+            }
+            slot = next(slot)
+        }
+        count -= 1
+    }
+
+    private mutating func grow() {
+        let old = slots
+        bits += 1
+        slots = Array(repeating: 0, count: 1 << Int(bits))
+        for entry in old where entry != 0 { place(entry) }
+    }
+
+    private mutating func place(_ entry: UInt64) {
+        var slot = home(entry >> 36)
+        while slots[slot] != 0 { slot = next(slot) }
+        slots[slot] = entry
+    }
+
+    private func tag(_ key: [UInt8]) -> UInt64 {
+        unsafe XXH3_64bits_withSeed(key, key.count, seed) >> 36
+    }
+
+    private func home(_ tag: UInt64) -> Int {
+        // Beyond 28 bits the tag has no more to give; probes then grow longer, nothing breaks.
+        Int(truncatingIfNeeded: bits <= 28 ? tag >> (28 - bits) : tag << (bits - 28))
+    }
+
+    private func next(_ slot: Int) -> Int { (slot + 1) & (slots.count - 1) }
+}

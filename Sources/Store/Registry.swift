@@ -1,0 +1,121 @@
+internal import JSON
+internal import Journal
+internal import Provisioning
+
+/// One change of what exists, as a line of a log says it.
+enum Event {
+    case profile(DeviceProfile)
+    case profileDeleted(id: Text)
+    case device(Device)
+}
+
+/// What exists: the profiles themselves, and where in the log the devices are.
+///
+/// `apply` is the only thing that changes it, for new events and for those read back at the start alike.
+struct Registry {
+    /// A device as the log has it.
+    struct Located {
+        let device: Device
+        let offset: UInt64
+    }
+
+    /// Reads a device back from the log.
+    typealias Reader = (UInt64) throws(JournalError) -> Device
+
+    private(set) var profiles: [Text: DeviceProfile] = [:]
+    private var profileByKey: [Text: Text] = [:]
+    private var deviceCounts: [Text: UInt32] = [:]
+    private var byId: HashIndex
+    private var byName: HashIndex
+    private var byCredentialsId: HashIndex
+
+    init(seed: UInt64) {
+        byId = HashIndex(seed: seed)
+        byName = HashIndex(seed: seed)
+        byCredentialsId = HashIndex(seed: seed)
+    }
+
+    var deviceCount: Int { byId.count }
+
+    func profile(key: Text) -> DeviceProfile? { profileByKey[key].flatMap { profiles[$0] } }
+
+    func deviceCount(of profile: Text) -> UInt32 { deviceCounts[profile, default: 0] }
+
+    func device(id: Text, _ read: Reader) throws(JournalError) -> Located? {
+        try find(byId.candidates(id.utf8), read) { $0.id == id }
+    }
+
+    func device(named name: Text, _ read: Reader) throws(JournalError) -> Located? {
+        try find(byName.candidates(name.utf8), read) { $0.name == name }
+    }
+
+    func device(holding credentialsId: Text, _ read: Reader) throws(JournalError) -> Located? {
+        try find(byCredentialsId.candidates(credentialsId.utf8), read) { $0.credentials.id == credentialsId }
+    }
+
+    /// Takes in an event.
+    ///
+    /// - Parameters:
+    ///   - event: what happened.
+    ///   - offset: where its line is.
+    ///   - read: reads devices of earlier lines.
+    mutating func apply(_ event: Event, at offset: UInt64, _ read: Reader) throws(JournalError) {
+        switch event {
+        case .profile(let profile):
+            forgetKey(of: profile.id)
+            profiles[profile.id] = profile
+            if let key = profile.provisionKey { profileByKey[key] = profile.id }
+        case .profileDeleted(let id):
+            forgetKey(of: id)
+            profiles[id] = nil
+        case .device(let device):
+            if let old = try self.device(id: device.id, read) { remove(old) }
+            byId.insert(device.id.utf8, at: offset)
+            byName.insert(device.name.utf8, at: offset)
+            byCredentialsId.insert(device.credentials.id.utf8, at: offset)
+            deviceCounts[device.profile, default: 0] += 1
+        }
+    }
+
+    private mutating func forgetKey(of id: Text) {
+        if let key = profiles[id]?.provisionKey { profileByKey[key] = nil }
+    }
+
+    private mutating func remove(_ old: Located) {
+        byId.remove(old.device.id.utf8, at: old.offset)
+        byName.remove(old.device.name.utf8, at: old.offset)
+        byCredentialsId.remove(old.device.credentials.id.utf8, at: old.offset)
+        deviceCounts[old.device.profile, default: 1] -= 1
+    }
+
+    private func find(
+        _ candidates: [UInt64], _ read: Reader, _ isIt: (Device) -> Bool
+    ) throws(JournalError) -> Located? {
+        for offset in candidates {
+            let device = try read(offset)
+            if isIt(device) { return Located(device: device, offset: offset) }
+        }
+        return nil
+    }
+}
+
+extension Event {
+    /// The event of a line in profiles.jsonl.
+    init(profileRecord record: Record) throws(InvalidRecord) {
+        guard let json = record.json["profile"] else { throw InvalidRecord("no profile in it") }
+        switch record.operation {
+        case .put: self = .profile(try DeviceProfile(json))
+        case .delete:
+            guard let id = json["id"]?["id"]?.text else { throw InvalidRecord("a deletion without id") }
+            self = .profileDeleted(id: id)
+        }
+    }
+}
+
+extension Device {
+    /// The device of a line in devices.jsonl.
+    init(_ record: Record) throws(InvalidRecord) {
+        guard record.operation == .put, let json = record.json["device"] else { throw InvalidRecord("no device in it") }
+        try self.init(json, seq: record.seq)
+    }
+}

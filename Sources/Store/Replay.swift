@@ -1,0 +1,57 @@
+public import Journal
+internal import Provisioning
+
+extension Registry {
+    mutating func replay(profile record: Record, _ earlier: EarlierRecords) throws(JournalError) {
+        let event = try earlier.decode(record) { record throws(InvalidRecord) in try Event(profileRecord: record) }
+        try apply(event, at: record.offset) { (offset) throws(JournalError) in try earlier.device(at: offset) }
+    }
+
+    mutating func replay(device record: Record, _ earlier: EarlierRecords) throws(JournalError) {
+        let device = try earlier.decode(record) { record throws(InvalidRecord) in try Device(record) }
+        try apply(.device(device), at: record.offset) { (offset) throws(JournalError) in try earlier.device(at: offset)
+        }
+    }
+}
+
+extension EarlierRecords {
+    fileprivate func device(at offset: UInt64) throws(JournalError) -> Device {
+        try decode(try read(at: offset)) { record throws(InvalidRecord) in try Device(record) }
+    }
+
+    fileprivate func decode<Value>(
+        _ record: Record, _ body: (Record) throws(InvalidRecord) -> Value
+    ) throws(JournalError) -> Value {
+        do { return try body(record) } catch {
+            throw JournalError(.damaged(offset: record.offset, line: nil, why: error.description), file: file)
+        }
+    }
+}
+
+extension Store {
+    /// What a look at the state finds that changes nothing: `nearhub check`.
+    public struct Inspection: Sendable {
+        /// What the next start would find in each log.
+        public let recoveries: [Recovery]
+        /// How many profiles there are.
+        public let profiles: Int
+        /// How many devices there are.
+        public let devices: Int
+    }
+
+    /// Reads the state without changing anything; a hub may be using it meanwhile.
+    ///
+    /// - Parameter directory: the state directory, whose permissions the caller has checked.
+    /// - Throws: damage, and failures of the disk.
+    public static func inspect(_ directory: String) throws(JournalError) -> Inspection {
+        var registry = Registry(seed: 0)
+        let profiles = try Log.verify(directory: directory, name: "profiles") {
+            (record, earlier) throws(JournalError) in try registry.replay(profile: record, earlier)
+        }
+        let devices = try Log.verify(directory: directory, name: "devices") {
+            (record, earlier) throws(JournalError) in try registry.replay(device: record, earlier)
+        }
+        return Inspection(
+            recoveries: [profiles, devices], profiles: registry.profiles.count, devices: registry.deviceCount)
+    }
+}

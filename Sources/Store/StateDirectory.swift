@@ -1,0 +1,115 @@
+internal import CLinux
+public import EventLoop
+internal import Glibc
+
+/// Why the state directory cannot be used; says what to do.
+public struct StateError: Error, CustomStringConvertible {
+    /// What stands in the way.
+    public enum Kind: Sendable {
+        /// Somebody else could read or change it.
+        case exposed
+        /// Another hub uses it.
+        case busy
+        /// The system refused.
+        case system(SystemError)
+    }
+
+    /// What stands in the way.
+    public let kind: Kind
+    /// One line for people.
+    public let description: String
+}
+
+/// The directory with all that the hub must remember, locked for one process.
+public struct StateDirectory: ~Copyable {
+    /// Where it is, absolute.
+    public let path: String
+    private let lock: FileDescriptor
+
+    private init(path: String, lock: consuming FileDescriptor) {
+        self.path = path
+        self.lock = lock
+    }
+
+    /// Opens the directory, makes it if it is not there, and locks it (flock(2)).
+    ///
+    /// - Throws: when others could read it or its logs, when it belongs to somebody else, when another hub uses it.
+    public static func open(_ path: String) throws(StateError) -> StateDirectory {
+        do {
+            if try make(path) { try sync(parentOf: path) }
+        } catch { throw StateError(kind: .system(error), description: "\(error); give another directory with --state") }
+        try check(path)
+        let path = absolute(path)
+        let lock: FileDescriptor
+        do { lock = try FileDescriptor.open(path + "/lock", O_RDWR | O_CREAT) } catch {
+            throw StateError(kind: .system(error), description: "\(error)")
+        }
+        guard flock(lock.raw, LOCK_EX | LOCK_NB) == 0 else {
+            let why = "another nearhub (pid \(holder(lock.raw))) uses \(path); stop it first"
+            throw StateError(kind: .busy, description: why)
+        }
+        write(pid: getpid(), to: lock.raw)
+        return StateDirectory(path: path, lock: lock)
+    }
+
+    /// Checks the directory's owner and permissions, and those of the files in it; changes nothing.
+    public static func check(_ path: String) throws(StateError) {
+        try checkPrivate(path, isDirectory: true)
+        for name in ["lock", "profiles.jsonl", "devices.jsonl"] {
+            try checkPrivate("\(path)/\(name)", isDirectory: false)
+        }
+    }
+}
+
+/// Makes the directory; false when it was there.
+private func make(_ path: String) throws(SystemError) -> Bool {
+    do { try system("mkdir", path) { unsafe mkdir(path, 0o700) } } catch {
+        if error.code == EEXIST { return false }
+        throw error
+    }
+    return true
+}
+
+private func sync(parentOf path: String) throws(SystemError) {
+    let trimmed = path.hasSuffix("/") ? String(path.dropLast()) : path
+    let parent = trimmed.lastIndex(of: "/").map { $0 == trimmed.startIndex ? "/" : String(trimmed[..<$0]) } ?? "."
+    let directory = try FileDescriptor.open(parent, O_RDONLY | O_DIRECTORY)
+    let raw = directory.raw
+    try system("fsync", parent) { fsync(raw) }
+}
+
+private func checkPrivate(_ path: String, isDirectory: Bool) throws(StateError) {
+    var info = stat()
+    guard unsafe lstat(path, &info) == 0 else {
+        let error = SystemError("stat", path)
+        if error.code == ENOENT && !isDirectory { return }
+        throw StateError(kind: .system(error), description: "\(error)")
+    }
+    func refuse(_ why: String) -> StateError { StateError(kind: .exposed, description: "\(path) \(why)") }
+    let wanted = isDirectory ? Glibc.S_IFDIR : Glibc.S_IFREG
+    guard info.st_mode & S_IFMT == wanted else {
+        throw refuse("is not a \(isDirectory ? "directory" : "regular file")")
+    }
+    guard info.st_uid == geteuid() else { throw refuse("belongs to uid \(info.st_uid), the hub runs as \(geteuid())") }
+    guard info.st_mode & 0o077 == 0 else {
+        throw refuse("is open to other users; run: chmod \(isDirectory ? "700" : "600") \(path)")
+    }
+}
+
+private func absolute(_ path: String) -> String {
+    guard let resolved = unsafe realpath(path, nil) else { return path }
+    defer { unsafe free(resolved) }
+    return unsafe String(cString: resolved)
+}
+
+private func holder(_ lock: CInt) -> String {
+    var text = [UInt8](repeating: 0, count: 16)
+    let count = unsafe pread(lock, &text, text.count, 0)
+    return String(decoding: text.prefix(max(count, 0)).prefix { $0 > 0x20 }, as: UTF8.self)
+}
+
+private func write(pid: pid_t, to lock: CInt) {
+    let text = Array("\(pid)\n".utf8)
+    ftruncate(lock, 0)
+    _ = unsafe pwrite(lock, text, text.count, 0)
+}

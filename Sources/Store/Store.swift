@@ -1,0 +1,180 @@
+internal import Crypto
+internal import EventLoop
+internal import Glibc
+internal import JSON
+public import Journal
+public import Provisioning
+
+/// What exists, and that it is on disk: profiles and devices in two logs, an index of them in memory.
+///
+/// Every change is staged in a log and applied at once; whoever tells the outside of it does so in `whenDurable`.
+/// Not Sendable: it lives on the loop's thread.
+public final class Store {
+    private let directory: StateDirectory
+    private let profilesLog: Log
+    private let devicesLog: Log
+    /// Commits the logs; an event source that the loop must have as its last one, so that a turn's changes share a group.
+    public let journal: Journal
+    /// What opening the logs found, for people.
+    public let recoveries: [Recovery]
+    var registry: Registry
+    private var gate = ReplyGate()
+    var windows: RepeatWindows
+    private var marks: Marks
+
+    /// Opens the state: recovers both logs and reads them.
+    ///
+    /// - Parameters:
+    ///   - directory: the locked state directory.
+    ///   - onFailure: ends the process when the disk failed; called on the committer's thread.
+    /// - Throws: damage and failures of the disk.
+    public init(_ directory: consuming StateDirectory, onFailure: @escaping @Sendable (JournalError) -> Never)
+        throws(JournalError)
+    {
+        var random = SystemRandom()
+        var registry = Registry(seed: random.next())
+        let profiles = try Log.open(directory: directory.path, name: "profiles") {
+            (record, earlier) throws(JournalError) in try registry.replay(profile: record, earlier)
+        }
+        let devices = try Log.open(directory: directory.path, name: "devices") {
+            (record, earlier) throws(JournalError) in try registry.replay(device: record, earlier)
+        }
+        self.registry = registry
+        profilesLog = profiles.log
+        devicesLog = devices.log
+        recoveries = [profiles.recovery, devices.recovery]
+        windows = RepeatWindows(settled: devicesLog.settled, seq: devicesLog.seq, now: monotonicSeconds())
+        marks = Marks(profiles: profilesLog.seq, devices: devicesLog.seq, settled: devicesLog.settled)
+        journal = try Journal([profilesLog, devicesLog], onFailure: onFailure)
+        self.directory = directory
+        journal.onDurable = { [unowned self] in release() }
+    }
+
+    /// Where the state is, absolute.
+    public var path: String { directory.path }
+
+    /// Calls `reply` when all that has been staged so far is on disk; at once if it is.
+    public func whenDurable(_ reply: @escaping () -> Void) {
+        let position = journal.position
+        if journal.durablePosition >= position { reply() } else { gate.hold(until: position, reply) }
+    }
+
+    /// Waits until everything is on disk and says so in the logs; for a clean stop.
+    public func close() throws(JournalError) {
+        try journal.flush()
+        release()
+        profilesLog.mark()
+        devicesLog.mark(settled: settle())
+        try journal.flush()
+    }
+
+    // MARK: - Changes
+
+    /// Writes a new state of a device.
+    ///
+    /// - Parameters:
+    ///   - device: the whole state.
+    ///   - now: milliseconds since 1970.
+    /// - Throws: `.lineTooLong` and the like; then nothing has changed.
+    public func put(_ device: Device, now: Int64) throws(JournalError) {
+        guard devicesLog.size < HashIndex.maximumOffset - (1 << 30) else {
+            throw JournalError(.exhausted, file: "devices.jsonl")
+        }
+        let offset = try devicesLog.append(.put, at: now) { json in
+            json.name("device")
+            device.write(to: &json)
+        }
+        if let provisioned = device.provisioned, provisioned.seq == nil {
+            windows.provisioned(seq: devicesLog.seq, now: monotonicSeconds())
+        }
+        try registry.apply(.device(device), at: offset, read)
+        marks.touched(at: monotonicSeconds())
+    }
+
+    /// Writes a new state of a profile.
+    public func put(_ profile: DeviceProfile, now: Int64) throws(JournalError) {
+        let offset = try profilesLog.append(.put, at: now) { json in
+            json.name("profile")
+            profile.write(to: &json)
+        }
+        try registry.apply(.profile(profile), at: offset, read)
+        marks.touched(at: monotonicSeconds())
+    }
+
+    /// Ends a profile.
+    public func delete(_ profile: DeviceProfile, now: Int64) throws(JournalError) {
+        let offset = try profilesLog.append(.delete, at: now) { json in
+            json.name("profile")
+            json.beginObject()
+            json.name("id")
+            json.entity("DEVICE_PROFILE", profile.id)
+            json.endObject()
+        }
+        try registry.apply(.profileDeleted(id: profile.id), at: offset, read)
+        marks.touched(at: monotonicSeconds())
+    }
+
+    // MARK: - Marks
+
+    /// Notes in the logs, now and then and without a sync, how far they are on disk and which windows have run out.
+    ///
+    /// - Returns: whether there is more to note later, so that it must be called again in a second.
+    public func keepMarks() -> Bool {
+        let settled = settle()
+        let now = monotonicSeconds()
+        if marks.wantsProfiles(durable: profilesLog.durableSeq, now: now) {
+            profilesLog.mark()
+            marks.profiles = profilesLog.durableSeq
+        }
+        if marks.wantsDevices(durable: devicesLog.durableSeq, settled: settled, windowsOpen: windows.isOpen, now: now) {
+            devicesLog.mark(settled: settled)
+            marks.noted(devices: devicesLog.durableSeq, settled: settled, now: now)
+        }
+        return windows.isOpen || marks.profiles < profilesLog.seq || marks.devices < devicesLog.seq
+    }
+
+    private func settle() -> UInt64 {
+        let longest = profiles.lazy.map { profile -> UInt64 in
+            if case .seconds(let seconds) = profile.settings.repeatWindow { UInt64(seconds) } else { 0 }
+        }
+        windows.settle(longest: longest.max() ?? 0, seq: devicesLog.seq, now: monotonicSeconds())
+        return windows.settled
+    }
+
+    private func release() {
+        while let reply = gate.next(through: journal.durablePosition) { reply() }
+    }
+
+    // MARK: - Reading
+
+    func read(_ offset: UInt64) throws(JournalError) -> Device {
+        let record = try devicesLog.read(at: offset)
+        do { return try Device(record) } catch {
+            throw JournalError(.unreadable(why: error.description), file: "devices.jsonl")
+        }
+    }
+
+    /// Goes through the devices that are on disk, in the order of their last change.
+    ///
+    /// - Parameters:
+    ///   - cursor: 0 to begin, later what the last call returned.
+    ///   - limit: the most lines to look at.
+    ///   - body: takes each device.
+    /// - Returns: where to go on; nil at the end.
+    public func devices(after cursor: UInt64, limit: Int, _ body: (Device) -> Void) throws(JournalError) -> UInt64? {
+        try devicesLog.records(from: cursor, limit: limit) { (record) throws(JournalError) in
+            guard let device = try? Device(record),
+                try registry.device(id: device.id, read)?.offset == record.offset
+            else { return }
+            body(device)
+        }
+    }
+
+    /// The logs' figures, for `status`: name, sequence number, durable one, bytes.
+    public var logs: [(name: String, seq: UInt64, durable: UInt64, bytes: UInt64)] {
+        [profilesLog, devicesLog].map { ($0.name, $0.seq, $0.durableSeq, $0.size) }
+    }
+}
+
+/// Whole seconds of the monotonic clock.
+func monotonicSeconds() -> UInt64 { UInt64(clamping: Duration.monotonic.components.seconds) }
