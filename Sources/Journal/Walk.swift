@@ -136,11 +136,15 @@ struct Walk {
             guard isTornHead, fault.why == "no whole line" else { throw damaged(fault) }
             return End()
         }
-        if let fault, hasProofBehind || lowestBehind <= proven { throw damaged(fault) }
-        let behind = Fault(
-            offset: end.bytes, line: lastLine + 1,
-            why: end.seq < proven ? "records up to seq \(proven) were on disk, the log ends at \(end.seq)" : "no seal")
-        guard end.seq >= proven, isSealed else { throw damaged(behind) }
+        let isShort = end.seq < proven
+        let proof = proven > 0 ? "though records up to seq \(proven) were on disk" : "though more follows"
+        if let fault, hasProofBehind || lowestBehind <= proven || isShort {
+            throw damaged(Fault(offset: fault.offset, line: fault.line, why: "\(fault.why), \(proof)"))
+        }
+        guard !isShort, isSealed else {
+            let why = isShort ? "the log ends at seq \(end.seq), \(proof)" : "no seal ends the gaps"
+            throw damaged(Fault(offset: end.bytes, line: lastLine + 1, why: why))
+        }
         var end = end
         end.unproven = unproven.first { $0.seq > proven }?.offset ?? end.bytes
         return end
