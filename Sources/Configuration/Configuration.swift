@@ -55,7 +55,8 @@ public struct Configuration: Sendable, Equatable {
         }
         var lines: [String: Int] = [:]
         for entry in try file.map(INIFile.entries) ?? [] {
-            let key = try ConfigurationKey.find(section: entry.section, name: entry.name, at: entry.location)
+            let key = try ConfigurationKey.find(
+                section: entry.section, name: entry.name, at: entry.location, sectionAt: entry.sectionLocation)
             if let first = lines[key.path] {
                 throw ConfigurationError(
                     at: entry.location, "'\(key.name)' of [\(key.section)] was already set in line \(first)",
@@ -66,7 +67,7 @@ public struct Configuration: Sendable, Equatable {
         }
         for override in overrides {
             let (key, value) = try split(override)
-            try key.set(value, in: &configuration, at: "--set")
+            try key.set(value, in: &configuration, at: "--set \(key.path)")
         }
         return configuration
     }
@@ -80,7 +81,9 @@ public struct Configuration: Sendable, Equatable {
                 at: "--set", "\(quoted(override)) is not of the form section.key=value",
                 advice: "an example is --set http.listen=127.0.0.1:8080")
         }
-        let key = try ConfigurationKey.find(section: String(names[0]), name: String(names[1]), at: "--set")
+        let place = "--set \(unquoted(sides[0]))"
+        let key = try ConfigurationKey.find(
+            section: String(names[0]), name: String(names[1]), at: place, sectionAt: place)
         return (key, String(sides[1]))
     }
 }

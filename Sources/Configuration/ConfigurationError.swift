@@ -27,3 +27,6 @@ func quoted(_ text: some StringProtocol) -> String {
     }
     return result + (text.unicodeScalars.count > 80 ? "…'" : "'")
 }
+
+/// The same without the quotes.
+func unquoted(_ text: some StringProtocol) -> Substring { quoted(text).dropFirst().dropLast() }

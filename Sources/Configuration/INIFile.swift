@@ -8,10 +8,13 @@ enum INIFile {
         let file: String
         let line: Int
         let section: String
+        /// The line of the `[section]` above; nil when there is none.
+        let sectionLine: Int?
         let name: String
         var value: String
 
         var location: String { "\(file):\(line)" }
+        var sectionLocation: String { "\(file):\(sectionLine ?? line)" }
     }
 
     /// The largest file that is read, in bytes.
@@ -83,6 +86,8 @@ private struct Lines {
     var continues = false
     /// Whether a key was seen since the last section line, so that a line beginning with a blank continues it.
     var mayContinue = false
+    /// The line of the last `[section]`.
+    var section: Int?
     var entries: [INIFile.Entry] = []
     /// The first line that was refused here.
     var offence: ConfigurationError?
@@ -108,7 +113,10 @@ private struct Lines {
         let blank = line.first == UInt8(ascii: " ") || line.first == UInt8(ascii: "\t")
         let text = line.first { $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
         continues = blank && mayContinue
-        if text == UInt8(ascii: "["), !continues { mayContinue = false }
+        if text == UInt8(ascii: "["), !continues {
+            mayContinue = false
+            section = number
+        }
         return line
     }
 
@@ -116,7 +124,9 @@ private struct Lines {
     mutating func take(section: String, name: String, value: String) {
         mayContinue = true
         guard continues, let last = entries.indices.last else {
-            entries.append(INIFile.Entry(file: file, line: number, section: section, name: name, value: value))
+            entries.append(
+                INIFile.Entry(
+                    file: file, line: number, section: section, sectionLine: self.section, name: name, value: value))
             return
         }
         guard !value.contains("=") else {

@@ -1,9 +1,15 @@
 extension ConfigurationKey {
     /// The key of a section and a name.
     ///
+    /// - Parameters:
+    ///   - section: the section, without brackets.
+    ///   - name: the key's name.
+    ///   - location: where the name stands.
+    ///   - sectionLocation: where the section stands.
     /// - Throws: an unknown section or key, with the known one that comes nearest.
-    static func find(section: String, name: String, at location: String) throws(ConfigurationError) -> ConfigurationKey
-    {
+    static func find(
+        section: String, name: String, at location: String, sectionAt sectionLocation: String
+    ) throws(ConfigurationError) -> ConfigurationKey {
         if let key = all.first(where: { $0.section == section && $0.name == name }) { return key }
         let siblings = all.filter { $0.section == section }.map(\.name)
         let namesake = all.first { $0.name == name.lowercased() }
@@ -11,10 +17,12 @@ extension ConfigurationKey {
             let problem =
                 section.isEmpty
                 ? "\(quoted(name)) stands outside of any section" : "unknown section [\(unquoted(section))]"
-            throw ConfigurationError(at: location, problem, advice: sectionAdvice(section, namesake: namesake))
+            throw ConfigurationError(at: sectionLocation, problem, advice: sectionAdvice(section, namesake: namesake))
         }
         let advice =
-            if let near = nearest(to: name, among: siblings) {
+            if let first = name.split(separator: " ").first, first != name, siblings.contains(String(first)) {
+                "a = belongs behind '\(first)'"
+            } else if let near = nearest(to: name, among: siblings) {
                 "did you mean '\(near)'?"
             } else if let namesake {
                 "that key belongs in [\(namesake.section)]"
@@ -32,8 +40,6 @@ extension ConfigurationKey {
         if let namesake { return "that key belongs in [\(namesake.section)]" }
         return "the sections are \(sections.map { "[\($0)]" }.joined(separator: ", "))"
     }
-
-    private static func unquoted(_ text: String) -> Substring { quoted(text).dropFirst().dropLast() }
 }
 
 /// The candidate that differs least from a word; nil when all differ by more than a third, at least two letters.

@@ -89,16 +89,17 @@ extension Hub {
         return attributes.compactMap(\.object)
     }
 
-    /// All devices in the order of the log: `GET /api/nearhub/devices`, piece by piece.
-    public func devices() throws(ControlError) -> [HubDeviceSummary] {
-        var devices: [HubDeviceSummary] = []
+    /// Visits all devices in the order of the log: `GET /api/nearhub/devices`, piece by piece.
+    ///
+    /// Nothing is kept, so that a list of any length needs the memory of one piece.
+    public func eachDevice(_ visit: (HubDeviceSummary) -> Void) throws(ControlError) {
         var after: UInt64 = 0
         while true {
             let target = "/api/nearhub/devices?after=\(after)&limit=500"
             let answer = try object(try ask("GET", target, about: "devices"), about: "devices")
             guard let rows = answer["devices"]?.array else { throw Self.unexpected("devices") }
-            devices += rows.compactMap(\.object).map(HubDeviceSummary.init)
-            guard let next = answer["next"]?.unsigned else { return devices }
+            for row in rows.compactMap(\.object) { visit(HubDeviceSummary(json: row)) }
+            guard let next = answer["next"]?.unsigned else { return }
             guard next > after else { throw Self.unexpected("devices") }
             after = next
         }

@@ -31,19 +31,30 @@ struct DeviceList: ParsableCommand {
     @OptionGroup var options: HubOptions
 
     func run() throws {
-        let devices = try options.hub().devices()
-        if options.json {
-            return try Output.write(
-                .object(JSONObject([.init(name: "devices", value: .array(devices.map { .object($0.json) }))])))
-        }
+        let hub = try options.hub()
+        try options.json ? Output.write(Self.json(hub)) : Output.write(Self.table(hub).text)
+    }
+
+    private static func json(_ hub: Hub) throws(ControlError) -> [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.name("devices")
+        writer.beginArray()
+        try hub.eachDevice { writer.value(.object($0.json)) }
+        writer.endArray()
+        writer.endObject()
+        return writer.bytes + [UInt8(ascii: "\n")]
+    }
+
+    private static func table(_ hub: Hub) throws(ControlError) -> Table {
         var table = Table("NAME", "PROFILE", "CREDENTIALS", "PROVISIONED", "CREATED")
-        for device in devices {
+        try hub.eachDevice { device in
             table.add(
                 device.name?.description ?? "", device.profile?.description ?? "",
                 device.credentialsType?.description ?? "", device.isProvisioned ? "yes" : "no",
                 device.createdTime.flatMap(timestamp) ?? "")
         }
-        try Output.write(table.text)
+        return table
     }
 }
 

@@ -53,11 +53,15 @@ struct ConfigurationFileTests {
             "[http]\nmax_connections = 1",
             "F:2: unknown key 'max_connections' in [http]; did you mean 'max-connections'?"
         ),
-        ("\n\n[htpp]\nlisten = ", "F:4: unknown section [htpp]; did you mean [http]?"),
-        ("[web]\nlisten = ", "F:2: unknown section [web]; that key belongs in [http]"),
-        ("[web]\nx = 1", "F:2: unknown section [web]; the sections are [http], [admin], [log]"),
+        ("\n\n[htpp]\nlisten = ", "F:3: unknown section [htpp]; did you mean [http]?"),
+        ("[web]\nlisten = ", "F:1: unknown section [web]; that key belongs in [http]"),
+        ("[web]\nx = 1", "F:1: unknown section [web]; the sections are [http], [admin], [log]"),
         ("[http]\nlevel = info", "F:2: unknown key 'level' in [http]; that key belongs in [log]"),
         ("[admin]\ncolour = red", "F:2: unknown key 'colour' in [admin]; [admin] knows socket"),
+        (
+            "[http]\nlisten 127.0.0.1:0",
+            "F:2: unknown key 'listen 127.0.0.1' in [http]; a = belongs behind 'listen'"
+        ),
         ("level = info", "F:1: 'level' stands outside of any section; that key belongs in [log]"),
         (
             "[log]\nlevel = info\n\nlevel = info",
@@ -140,8 +144,12 @@ struct ConfigurationFileTests {
             "--set: 'level=info' is not of the form section.key=value; an example is --set http.listen=127.0.0.1:8080"
         ),
         ("", "--set: '' is not of the form section.key=value; an example is --set http.listen=127.0.0.1:8080"),
-        ("http.lsten=", "--set: unknown key 'lsten' in [http]; did you mean 'listen'?"),
-        ("http.max-connections=many", "--set: 'max-connections' of [http]: 'many' is not a number from 1 to 65536"),
+        ("htp.listen=", "--set htp.listen: unknown section [htp]; did you mean [http]?"),
+        ("http.lsten=", "--set http.lsten: unknown key 'lsten' in [http]; did you mean 'listen'?"),
+        (
+            "http.max-connections=many",
+            "--set http.max-connections: 'max-connections' of [http]: 'many' is not a number from 1 to 65536"
+        ),
     ])
     func `an override is checked like a line`(override: String, message: String) {
         #expect(refusal { try Configuration.load(file: nil, overrides: [override]) } == message)
