@@ -49,10 +49,10 @@ let package = Package(
         target("Provisioning", ["Crypto", "JSON"]),
         target("Store", ["CLinux", "CXXHash", "Crypto", "EventLoop", "Journal", "JSON", "Provisioning"]),
 
-        target("HTTPMessage", ["JSON"]),
+        target("HTTPMessage", ["EventLoop", "JSON"]),
         target("HTTPServer", ["CLinux", "CMicrohttpd", "EventLoop", "HTTPMessage"]),
-        target("DeviceAPI", ["Crypto", "HTTPMessage", "JSON", "Provisioning", "Store"]),
-        target("AdminAPI", ["Crypto", "HTTPMessage", "JSON", "Provisioning", "Store"]),
+        target("DeviceAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
+        target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
 
         target("ControlClient", ["CLinux", "HTTPMessage", "JSON"]),
         target(

@@ -1,5 +1,3 @@
-internal import Glibc
-
 /// Calls its action every `interval`, as long as it is armed; counts by the monotonic clock.
 public final class Timer: EventSource {
     private let interval: Duration
@@ -34,14 +32,5 @@ public final class Timer: EventSource {
         guard let due, due <= now else { return }
         self.due = now + interval
         action()
-    }
-}
-
-extension Duration {
-    /// The monotonic clock: time since boot, untouched by anyone who sets the clock (clock_gettime(2)).
-    public static var monotonic: Duration {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
-        return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
     }
 }

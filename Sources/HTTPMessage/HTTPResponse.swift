@@ -1,4 +1,4 @@
-internal import Glibc
+internal import EventLoop
 internal import JSON
 
 /// The codes in the error bodies of ThingsBoard's REST API (`ThingsboardErrorCode`).
@@ -36,14 +36,12 @@ public struct HTTPResponse: Sendable {
     ///   - allow: the methods that the path knows.
     public static func error(_ status: Int, _ code: ErrorCode, _ message: String, allow: String? = nil) -> HTTPResponse
     {
-        var time = timespec()
-        unsafe clock_gettime(CLOCK_REALTIME, &time)
         var json = JSONWriter()
         json.beginObject()
         json.member("status", status)
         json.member("message", Text(message))
         json.member("errorCode", code.rawValue)
-        json.member("timestamp", Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+        json.member("timestamp", Duration.sinceEpoch.milliseconds)
         json.endObject()
         return HTTPResponse(status: status, body: json.bytes, allow: allow)
     }

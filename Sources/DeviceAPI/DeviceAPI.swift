@@ -1,0 +1,110 @@
+internal import Crypto
+internal import EventLoop
+public import JSON
+public import Journal
+public import Provisioning
+public import Store
+
+/// What a device asked and how it ended, for the log.
+public struct Attempt {
+    /// How a request ends.
+    public enum Result {
+        /// It got its identity; `isNew` unless it had it before.
+        case provisioned(Device, isNew: Bool)
+        /// Unknown key, wrong secret or disabled profile.
+        case notFound
+        /// Refused.
+        case refused(Reason)
+        /// Not understood.
+        case malformed(MalformedRequest)
+        /// Refused because a record could not be read or written.
+        case failed(JournalError)
+    }
+
+    /// How it ended.
+    public let result: Result
+    /// The name that was asked for; empty when there was none, or it could not be read.
+    public let deviceName: Text
+    /// The profile that the device has proven to belong to.
+    public let profile: DeviceProfile?
+    /// Who asked, such as an address.
+    public let peer: String
+    /// The face, such as `http`.
+    public let via: Text
+}
+
+/// What a face must answer.
+public enum ProvisionReply: Sendable {
+    /// The answer of the rules.
+    case answer(ProvisionAnswer)
+    /// The request could not be read; faces without error answers of their own send the answer.
+    case malformed(MalformedRequest, ProvisionAnswer)
+}
+
+/// Answers devices: the one place where the requests of all faces meet.
+public final class DeviceAPI {
+    private let store: Store
+    private let report: (Attempt) -> Void
+    private var random = SystemRandom()
+
+    /// An API on the given store.
+    ///
+    /// - Parameters:
+    ///   - store: what exists.
+    ///   - report: is told of every attempt, when it has been decided.
+    public init(_ store: Store, report: @escaping (Attempt) -> Void) {
+        self.store = store
+        self.report = report
+    }
+
+    /// Decides a request, writes down what it changes, and replies once that is on disk.
+    ///
+    /// - Parameters:
+    ///   - body: the request's JSON; the face bounds its length.
+    ///   - via: the face, such as `http`.
+    ///   - peer: who asks, for the log.
+    ///   - reply: called once, at once or later, on the loop's thread.
+    public func provision(_ body: [UInt8], via: Text, peer: String, _ reply: @escaping (ProvisionReply) -> Void) {
+        let request: ProvisionRequest
+        do { request = try ProvisionRequest(body) } catch {
+            report(Attempt(result: .malformed(error), deviceName: "", profile: nil, peer: peer, via: via))
+            reply(.malformed(error, ProvisionAnswer(error, legacyFields: !store.wantsModernAnswers)))
+            return
+        }
+        let decision = decide(request, via, peer)
+        let legacyFields = decision.profile?.settings.legacyFields ?? !store.wantsModernAnswers
+        let answer = ProvisionAnswer(decision.outcome, legacyFields: legacyFields)
+        store.whenDurable { reply(.answer(answer)) }
+    }
+
+    private func decide(_ request: ProvisionRequest, _ via: Text, _ peer: String) -> Decision {
+        let now = Duration.sinceEpoch.milliseconds
+        let profile = store.profile(key: request.provisionKey)
+        var decision: Decision
+        var failure: JournalError?
+        do throws(JournalError) {
+            decision = try request.decide(profile: profile, directory: store, via: via, now: now, random: &random)
+            if let device = decision.change { try store.put(device, now: now) }
+        } catch {
+            // A record that is too long is the device's fault, anything else the hub's.
+            let reason = error.isTooLong ? Reason.credentialsInvalid : .storage
+            failure = error.isTooLong ? nil : error
+            decision = Decision(outcome: .failure(reason), profile: profile)
+        }
+        let result: Attempt.Result =
+            switch decision.outcome {
+            case .success(let device, _): .provisioned(device, isNew: decision.change != nil)
+            case .notFound: .notFound
+            case .failure(let reason): failure.map(Attempt.Result.failed) ?? .refused(reason)
+            }
+        report(
+            Attempt(result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via))
+        return decision
+    }
+}
+
+extension JournalError {
+    fileprivate var isTooLong: Bool {
+        if case .lineTooLong = kind { true } else { false }
+    }
+}
