@@ -32,3 +32,11 @@ public enum Digest {
 func hexDigit(_ value: UInt8) -> UInt8 {
     value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
 }
+
+extension Digest {
+    /// The library that computes, and its version at run time.
+    public static var library: (name: String, version: String) {
+        let words = unsafe String(cString: OpenSSL_version(OPENSSL_VERSION)).split(separator: " ")
+        return ("OpenSSL", words.count > 1 ? String(words[1]) : "?")
+    }
+}

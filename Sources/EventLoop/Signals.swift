@@ -6,10 +6,11 @@ internal import Glibc
 /// Make it before any thread starts: it blocks the signals for this thread, and threads inherit that.
 public final class Signals: EventSource {
     private let file: FileDescriptor
-    private let action: (CInt) -> Void
+    /// Takes each signal that arrives.
+    public var onSignal: (CInt) -> Void = { _ in }
 
-    /// Blocks the given signals and hands each one that arrives to `action`; SIGPIPE is ignored altogether.
-    public init(_ signals: [CInt], _ action: @escaping (CInt) -> Void) throws(SystemError) {
+    /// Blocks the given signals and waits for them; SIGPIPE is ignored altogether.
+    public init(_ signals: [CInt]) throws(SystemError) {
         var set = sigset_t()
         unsafe sigemptyset(&set)
         for signal in signals { unsafe sigaddset(&set, signal) }
@@ -17,7 +18,6 @@ public final class Signals: EventSource {
         signal(SIGPIPE, SIG_IGN)
         let flags = Int32(SFD_CLOEXEC | SFD_NONBLOCK)
         file = FileDescriptor(owning: try system("signalfd") { unsafe signalfd(-1, &set, flags) })
-        self.action = action
     }
 
     /// The signalfd.
@@ -27,7 +27,7 @@ public final class Signals: EventSource {
     public func run() {
         var info = signalfd_siginfo()
         while unsafe read(file.raw, &info, MemoryLayout<signalfd_siginfo>.size) > 0 {
-            action(CInt(truncatingIfNeeded: info.ssi_signo))
+            onSignal(CInt(truncatingIfNeeded: info.ssi_signo))
         }
     }
 }

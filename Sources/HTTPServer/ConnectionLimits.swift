@@ -23,8 +23,10 @@ struct PeerNetwork: Hashable {
 
 /// Bounds the connections over TCP, in all and for each address; shared by all listening sockets.
 public final class ConnectionLimits {
-    let maximum: Int
-    private let maximumPerAddress: Int
+    /// The most connections in all.
+    public var maximum: Int
+    /// The most connections of one IPv4 address or one IPv6 /64.
+    public var maximumPerAddress: Int
     private var counts: [PeerNetwork: Int] = [:]
     /// Connections that are open now.
     public private(set) var count = 0

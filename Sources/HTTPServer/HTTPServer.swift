@@ -36,7 +36,7 @@ public import HTTPMessage
         self.limits = limits
         self.handler = handler
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
-        let maximum: UInt32 = limits.map { UInt32(clamping: $0.maximum + 16) } ?? 64
+        let maximum: UInt32 = limits == nil ? 64 : 65_552
         let listening = socket.file.relinquish()
         unsafe daemon = cmhd_start(
             listening, maximum, 10, 16 * 1024, admit, access, completed, connectionChanged, context)
@@ -158,5 +158,12 @@ public import HTTPMessage
         requests += 1
         exchange.connection.restartDeadline()
         return unsafe queue(response, closes: exchange.closes, handle)
+    }
+}
+
+extension HTTPServer {
+    /// The library that serves, and its version at run time.
+    public static var library: (name: String, version: String) {
+        ("libmicrohttpd", unsafe String(cString: MHD_get_version()))
     }
 }

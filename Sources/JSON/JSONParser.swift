@@ -116,3 +116,10 @@ extension JSONError {
         offset = problem == .nesting ? nil : start + max(Int(error.position), 0)
     }
 }
+
+extension JSONValue {
+    /// The library that parses, and its version at run time.
+    public static var library: (name: String, version: String) {
+        ("jansson", unsafe String(cString: jansson_version_str()))
+    }
+}

@@ -1,5 +1,5 @@
 internal import Crypto
-internal import EventLoop
+public import EventLoop
 internal import Glibc
 internal import JSON
 public import Journal
@@ -8,19 +8,20 @@ public import Provisioning
 /// What exists, and that it is on disk: profiles and devices in two logs, an index of them in memory.
 ///
 /// Every change is staged in a log and applied at once; whoever tells the outside of it does so in `whenDurable`.
-/// Not Sendable: it lives on the loop's thread.
+/// Not Sendable: it lives on the loop's thread, as the loop's last event source, so that all changes of a turn share one
+/// group commit.
 public final class Store {
     private let directory: StateDirectory
     private let profilesLog: Log
     private let devicesLog: Log
-    /// Commits the logs; an event source that the loop must have as its last one, so that a turn's changes share a group.
-    public let journal: Journal
+    private let journal: Journal
     /// What opening the logs found, for people.
     public let recoveries: [Recovery]
     var registry: Registry
     private var gate = ReplyGate()
     var windows: RepeatWindows
     private var marks: Marks
+    private var marksDue: Duration?
 
     /// Opens the state: recovers both logs and reads them.
     ///
@@ -47,6 +48,7 @@ public final class Store {
         marks = Marks(profiles: profilesLog.seq, devices: devicesLog.seq, settled: devicesLog.settled)
         journal = try Journal([profilesLog, devicesLog], onFailure: onFailure)
         self.directory = directory
+        marksDue = windows.isOpen ? .monotonic + .seconds(1) : nil
         journal.onDurable = { [unowned self] in release() }
     }
 
@@ -88,7 +90,7 @@ public final class Store {
             windows.provisioned(seq: devicesLog.seq, now: monotonicSeconds())
         }
         try registry.apply(.device(device), at: offset, read)
-        marks.touched(at: monotonicSeconds())
+        touched()
     }
 
     /// Writes a new state of a profile.
@@ -98,7 +100,7 @@ public final class Store {
             profile.write(to: &json)
         }
         try registry.apply(.profile(profile), at: offset, read)
-        marks.touched(at: monotonicSeconds())
+        touched()
     }
 
     /// Ends a profile.
@@ -111,15 +113,15 @@ public final class Store {
             json.endObject()
         }
         try registry.apply(.profileDeleted(id: profile.id), at: offset, read)
-        marks.touched(at: monotonicSeconds())
+        touched()
     }
 
     // MARK: - Marks
 
-    /// Notes in the logs, now and then and without a sync, how far they are on disk and which windows have run out.
+    /// Notes in the logs, without a sync, how far they are on disk and which windows have run out.
     ///
-    /// - Returns: whether there is more to note later, so that it must be called again in a second.
-    public func keepMarks() -> Bool {
+    /// - Returns: whether there is more to note later.
+    private func keepMarks() -> Bool {
         let settled = settle()
         let now = monotonicSeconds()
         if marks.wantsProfiles(durable: profilesLog.durableSeq, now: now) {
@@ -131,6 +133,11 @@ public final class Store {
             marks.noted(devices: devicesLog.durableSeq, settled: settled, now: now)
         }
         return windows.isOpen || marks.profiles < profilesLog.seq || marks.devices < devicesLog.seq
+    }
+
+    private func touched() {
+        marks.touched(at: monotonicSeconds())
+        if marksDue == nil { marksDue = .monotonic + .seconds(1) }
     }
 
     private func settle() -> UInt64 {
@@ -174,6 +181,24 @@ public final class Store {
     public var logs: [(name: String, seq: UInt64, durable: UInt64, bytes: UInt64)] {
         [profilesLog, devicesLog].map { ($0.name, $0.seq, $0.durableSeq, $0.size) }
     }
+}
+
+extension Store: EventSource {
+    /// Readable when a group is on disk.
+    public var descriptor: CInt? { journal.descriptor }
+
+    /// Time until the logs want a mark.
+    public var timeout: Duration? { marksDue.map { $0 - .monotonic } }
+
+    /// Releases what has become durable, and keeps the marks.
+    public func run() {
+        journal.run()
+        guard let due = marksDue, due <= .monotonic else { return }
+        marksDue = keepMarks() ? .monotonic + .seconds(1) : nil
+    }
+
+    /// Starts a group commit with what this turn has changed.
+    public func prepare() { journal.prepare() }
 }
 
 /// Whole seconds of the monotonic clock.

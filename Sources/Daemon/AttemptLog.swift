@@ -1,0 +1,68 @@
+internal import DeviceAPI
+internal import EventLoop
+internal import JSON
+internal import Journal
+internal import Logging
+internal import Provisioning
+
+/// Logs what devices asked: a line each, and in a flood a few lines a second with the number of those left out.
+final class AttemptLog {
+    /// The most lines a second.
+    private static let linesPerSecond = 20
+
+    var logger: Logger
+    private var second: Int64 = 0
+    private var lines = 0
+    private var leftOut = 0
+
+    init(_ logger: Logger) {
+        self.logger = logger
+    }
+
+    func log(_ attempt: Attempt) {
+        if case .failed(let error) = attempt.result { logger.error("provisioning refused: \(error)") }
+        let (level, what) = words(attempt)
+        guard level >= logger.logLevel, isWithinRate() else { return }
+        logger.log(level: level, "\(what()) (\(attempt.via) from \(attempt.peer))")
+    }
+
+    private func isWithinRate() -> Bool {
+        let now = Duration.monotonic.components.seconds
+        if now != second {
+            if leftOut > 0 { logger.notice("\(leftOut) more requests of devices, not logged one by one") }
+            (second, lines, leftOut) = (now, 0, 0)
+        }
+        guard lines < Self.linesPerSecond else {
+            leftOut += 1
+            return false
+        }
+        lines += 1
+        return true
+    }
+
+    /// The level, and the text, which is made only when it is logged. Neither secrets nor credentials are in it.
+    private func words(_ attempt: Attempt) -> (Logger.Level, () -> String) {
+        let profile = attempt.profile.map { " of profile \(quoted($0.name))" } ?? ""
+        let device = attempt.deviceName.isEmpty ? "a device without a name" : "device \(quoted(attempt.deviceName))"
+        switch attempt.result {
+        case .provisioned(let device, true): return (.info, { "provisioned \(quoted(device.name))\(profile)" })
+        case .provisioned(let device, false):
+            return (.info, { "\(quoted(device.name))\(profile) asked again, same answer" })
+        case .notFound:
+            return (.notice, { "refused \(device): unknown provision key, wrong secret, or a disabled profile" })
+        case .refused(.quota):
+            let limit = attempt.profile.map { "\($0.settings.maxDevices)" } ?? "all"
+            return (.notice, { "refused \(device)\(profile): QUOTA, it has its \(limit) devices (max-devices)" })
+        case .refused(let reason): return (.notice, { "refused \(device)\(profile): \(reason.rawValue)" })
+        case .malformed(let malformed): return (.notice, { "refused a malformed request: \(malformed.detail)" })
+        case .failed: return (.notice, { "refused \(device)\(profile): STORAGE" })
+        }
+    }
+}
+
+/// A name between quotes, with everything that is not plain text escaped, 255 bytes of it at most.
+func quoted(_ name: Text) -> String {
+    var json = JSONWriter()
+    json.text(Text(utf8: Array(name.utf8.prefix(255))))
+    return String(decoding: json.bytes, as: UTF8.self)
+}

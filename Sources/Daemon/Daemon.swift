@@ -1,0 +1,78 @@
+internal import CLinux
+internal import Configuration
+internal import EventLoop
+internal import Glibc
+internal import Logging
+internal import Store
+
+/// The hub's life: the only part that knows everybody.
+public enum Daemon {
+    /// Runs the hub until SIGTERM or SIGINT.
+    ///
+    /// - Parameter options: what the command line says.
+    /// - Returns: how the program ends; why is on standard error.
+    public static func serve(_ options: ServeOptions) -> ExitStatus {
+        var logger = Logger(label: "nearhub") { _ in JournalLogHandler() }
+        do throws(DaemonError) {
+            let configuration = try options.configuration()
+            logger.logLevel = configuration.log.level.forLogger
+            Process.harden()
+            try Hub(options, configuration, logger).run()
+            return .done
+        } catch {
+            logger.critical("\(error)")
+            return error.status
+        }
+    }
+
+    /// Checks configuration and state as a start would, and changes nothing.
+    ///
+    /// - Parameter options: what the command line says.
+    /// - Returns: one line for people for each thing that is fine.
+    /// - Throws: the first thing that is not.
+    public static func check(_ options: ServeOptions) throws(DaemonError) -> [String] {
+        _ = try options.configuration()
+        var lines = ["configuration: \(options.file ?? "all defaults")"]
+        guard unsafe access(options.stateDirectory, F_OK) == 0 else {
+            return lines + ["state: \(options.stateDirectory) is not there yet, the first start makes it"]
+        }
+        do throws(StateError) { try StateDirectory.check(options.stateDirectory) } catch { throw DaemonError(error) }
+        do {
+            let found = try Store.inspect(options.stateDirectory)
+            lines += found.recoveries.map { "state: \($0)" }
+            lines.append("state: \(found.profiles) profiles, \(found.devices) devices")
+        } catch { throw DaemonError(error) }
+        return lines
+    }
+
+    /// Where everything is.
+    ///
+    /// - Parameter options: what the command line says.
+    /// - Returns: names with their paths.
+    public static func paths(_ options: ServeOptions) throws(DaemonError) -> [(name: String, path: String)] {
+        let configuration = try options.configuration()
+        return [
+            ("configuration", options.configurationFile ?? Configuration.defaultFile),
+            ("state", options.stateDirectory),
+            ("profiles", options.stateDirectory + "/profiles.jsonl"),
+            ("devices", options.stateDirectory + "/devices.jsonl"),
+            ("socket", configuration.admin.socket),
+        ]
+    }
+}
+
+/// What a process does for its own safety before it holds secrets.
+enum Process {
+    static func harden() {
+        umask(0o077)
+        // No core file and no debugger of the same user may show secrets.
+        _ = clinux_forbid_dumps()
+        // Each further malloc arena would cost memory for nothing: one thread allocates.
+        _ = mallopt(M_ARENA_MAX, 1)
+        var limit = rlimit()
+        let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        guard unsafe getrlimit(files, &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        unsafe setrlimit(files, &limit)
+    }
+}

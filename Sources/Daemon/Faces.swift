@@ -1,0 +1,88 @@
+internal import Configuration
+internal import EventLoop
+internal import Glibc
+internal import HTTPServer
+internal import JSON
+internal import Logging
+
+/// What listens where, and what does not and why.
+struct Faces {
+    /// All servers, the one for administrators among them.
+    private(set) var servers: [HTTPServer] = []
+    private var listening: [String] = []
+    private var failed: [(address: String, reason: String)] = []
+    private var socket = ""
+
+    /// Opens the addresses for devices; an address that this machine does not have is no reason to stop.
+    mutating func openHTTP(
+        _ addresses: [ListenAddress], _ limits: ConnectionLimits, _ logger: Logger,
+        _ handler: @escaping HTTPServer.Handler
+    ) throws(DaemonError) {
+        if addresses.isEmpty { logger.notice("http is off: [http] listen is empty") }
+        for address in addresses {
+            do throws(SystemError) {
+                let server = try HTTPServer(.tcp(host: address.host, port: address.port), limits: limits, handler)
+                logger.notice("http listens on \(server.address), in clear")
+                listening.append(server.address)
+                servers.append(server)
+            } catch {
+                guard [EADDRNOTAVAIL, EAFNOSUPPORT].contains(error.code) else {
+                    throw Self.occupied(error, "[http] listen")
+                }
+                logger.warning("http does not listen on \(address): \(error.reason)")
+                failed.append((address.description, error.reason))
+            }
+        }
+        guard addresses.isEmpty || !servers.isEmpty else {
+            throw DaemonError(.inputOutput, "http listens nowhere; change [http] listen")
+        }
+    }
+
+    /// Opens the Unix socket for administrators.
+    mutating func openAdmin(_ path: String, _ logger: Logger, _ handler: @escaping HTTPServer.Handler)
+        throws(DaemonError)
+    {
+        do throws(SystemError) {
+            servers.append(try HTTPServer(.unix(path: path), limits: nil, handler))
+        } catch { throw Self.occupied(error, "[admin] socket") }
+        socket = path
+        logger.notice("administrators reach the hub at \(path), not over the network")
+    }
+
+    /// Writes the members `http` and `admin` of the status.
+    func writeStatus(to json: inout JSONWriter, connections: Int) {
+        json.name("http")
+        json.beginObject()
+        json.name("listening")
+        json.beginArray()
+        for address in listening { json.text(Text(address)) }
+        json.endArray()
+        json.name("failed")
+        json.beginArray()
+        for failure in failed {
+            json.beginObject()
+            json.member("address", Text(failure.address))
+            json.member("reason", Text(failure.reason))
+            json.endObject()
+        }
+        json.endArray()
+        json.member("connections", connections)
+        json.member("requests", servers.dropLast().reduce(0) { $0 + $1.requests })
+        json.endObject()
+        json.name("admin")
+        json.beginObject()
+        json.member("socket", Text(socket))
+        json.endObject()
+    }
+
+    /// Takes the Unix socket away, so that the command line sees at once that no hub is there.
+    func removeSocket() {
+        if !socket.isEmpty { _ = unsafe unlink(socket) }
+    }
+
+    private static func occupied(_ error: SystemError, _ key: String) -> DaemonError {
+        error.code == EADDRINUSE
+            ? DaemonError(.unavailable, "\(error); stop the program that has it, or change \(key)")
+            : DaemonError(.inputOutput, "\(error); change \(key)")
+    }
+}

@@ -1,0 +1,153 @@
+internal import AdminAPI
+internal import Configuration
+internal import DeviceAPI
+internal import EventLoop
+internal import Glibc
+internal import HTTPMessage
+internal import HTTPServer
+internal import JSON
+internal import Logging
+internal import Store
+
+/// A hub with its state read and its ports open; runs until it is told to stop.
+final class Hub {
+    private let options: ServeOptions
+    private let configuration: Configuration
+    private var logger: Logger
+    private let loop: EventLoop
+    private let signals: Signals
+    private let store: Store
+    private let limits: ConnectionLimits
+    private let attempts: AttemptLog
+    private var faces = Faces()
+    private let notifier = ServiceNotifier()
+    private let started = Duration.monotonic
+    private var isStopping = false
+
+    /// Reads the state, then opens the ports.
+    init(_ options: ServeOptions, _ configuration: Configuration, _ logger: Logger) throws(DaemonError) {
+        self.options = options
+        self.configuration = configuration
+        self.logger = logger
+        attempts = AttemptLog(logger)
+        limits = ConnectionLimits(
+            maximum: configuration.http.maxConnections, maximumPerAddress: configuration.http.maxConnectionsPerAddress)
+        // Signals before the first thread, which inherits that they are blocked.
+        (loop, signals) = try orFail { () throws(SystemError) in
+            (try EventLoop(), try Signals([SIGTERM, SIGINT, SIGHUP]))
+        }
+        store = try Store(directory: options.stateDirectory, logger)
+        try listen()
+    }
+
+    /// Serves until SIGTERM or SIGINT, then brings everything to disk and answers everybody.
+    func run() throws(DaemonError) {
+        signals.onSignal = { [unowned self] signal in handle(signal) }
+        try orFail { () throws(SystemError) in
+            try loop.add(signals)
+            for server in faces.servers { try loop.add(server) }
+            if let interval = notifier.watchdogInterval {
+                try loop.add(Timer(every: interval) { [notifier] in notifier.notify("WATCHDOG=1") })
+            }
+            try loop.add(store)
+        }
+        logger.notice(
+            "nearhub \(Version.number) is ready: \(store.profiles.count) profiles, \(store.deviceCount) devices")
+        notifier.notify("READY=1")
+        try orFail { () throws(SystemError) in try loop.run() }
+        try stop()
+    }
+
+    // MARK: - Faces
+
+    private func listen() throws(DaemonError) {
+        let devices = DeviceAPI(store) { [attempts] attempt in attempts.log(attempt) }
+        let admin = AdminAPI(store) { [unowned self] json in writeStatus(to: &json) }
+        try faces.openHTTP(configuration.http.listen, limits, logger) { [unowned self] request, exchange in
+            if isStopping { return exchange.answer(.stopping) }
+            devices.handle(request, exchange.answer)
+        }
+        try faces.openAdmin(configuration.admin.socket, logger) { [unowned self] request, exchange in
+            if isStopping { return exchange.answer(.stopping) }
+            guard request.peer.isAdministrator else { return exchange.answer(.forbidden) }
+            if request.path.hasPrefix("/api/v1/") || request.path == "/health" {
+                devices.handle(request, exchange.answer)
+            } else {
+                admin.handle(request, exchange.answer)
+            }
+        }
+    }
+
+    private func writeStatus(to json: inout JSONWriter) {
+        json.member("version", Text(Version.number))
+        json.name("libraries")
+        json.beginObject()
+        for library in Version.libraries {
+            json.name(escaping: Text(library.name))
+            json.text(Text(library.version))
+        }
+        json.endObject()
+        json.member("pid", getpid())
+        json.member("uptime", (Duration.monotonic - started).components.seconds)
+        faces.writeStatus(to: &json, connections: limits.count)
+    }
+
+    // MARK: - Signals
+
+    private func handle(_ signal: CInt) {
+        guard signal == SIGHUP else {
+            logger.notice("stopping: signal \(signal)")
+            return loop.stop()
+        }
+        do throws(DaemonError) {
+            let fresh = try options.configuration()
+            logger.logLevel = fresh.log.level.forLogger
+            attempts.logger.logLevel = logger.logLevel
+            limits.maximum = fresh.http.maxConnections
+            limits.maximumPerAddress = fresh.http.maxConnectionsPerAddress
+            let moved = fresh.http.listen != configuration.http.listen || fresh.admin != configuration.admin
+            logger.notice("configuration read again\(moved ? "; other addresses need a restart" : "")")
+        } catch { logger.error("\(error); nothing has changed") }
+    }
+
+    private func stop() throws(DaemonError) {
+        isStopping = true
+        notifier.notify("STOPPING=1")
+        for server in faces.servers { server.quiesce() }
+        do { try store.close() } catch { throw DaemonError(error) }
+        // All exchanges have their answers now; this sends them.
+        for server in faces.servers {
+            server.prepare()
+            server.run()
+            server.stop()
+        }
+        faces.removeSocket()
+        logger.notice("stopped: everything is on disk")
+    }
+}
+
+extension HTTPPeer {
+    /// Root, and the user the hub runs as. 65534 stands for every user of a foreign namespace and is nobody.
+    fileprivate var isAdministrator: Bool {
+        guard case .user(let uid) = self, uid != 65534 else { return false }
+        return uid == 0 || uid == geteuid()
+    }
+}
+
+extension HTTPResponse {
+    fileprivate static var stopping: HTTPResponse { .error(503, .general, "the hub is stopping") }
+
+    fileprivate static var forbidden: HTTPResponse {
+        .error(403, .permissionDenied, "You don't have permission to perform this operation!")
+    }
+}
+
+extension Configuration.Log.Level {
+    /// The same level in the words of swift-log.
+    var forLogger: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
+}
+
+/// Runs a body whose failed system calls end the start.
+func orFail<Result>(_ body: () throws(SystemError) -> Result) throws(DaemonError) -> Result {
+    do { return try body() } catch { throw DaemonError(error) }
+}

@@ -1,0 +1,41 @@
+internal import CLinux
+internal import EventLoop
+internal import Glibc
+
+/// Tells systemd how the service is doing (sd_notify(3)): a datagram to the socket in NOTIFY_SOCKET.
+struct ServiceNotifier {
+    /// How often systemd wants to hear that the loop turns; nil when it does not.
+    let watchdogInterval: Duration?
+    private let socketPath: String?
+
+    /// Reads what systemd put in the environment.
+    init() {
+        socketPath = environment("NOTIFY_SOCKET")
+        let isForUs = environment("WATCHDOG_PID").map { $0 == String(getpid()) } ?? true
+        watchdogInterval =
+            isForUs ? environment("WATCHDOG_USEC").flatMap { Int64($0) }.map { .microseconds($0 / 2) } : nil
+    }
+
+    /// Sends assignments such as `READY=1`, separated by newlines; nothing without systemd.
+    func notify(_ state: String) {
+        guard let socketPath else { return }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        var path = Array(socketPath.utf8)
+        guard path.count < MemoryLayout.size(ofValue: address.sun_path) else { return }
+        // A leading @ stands for the abstract namespace.
+        if path.first == UInt8(ascii: "@") { path[0] = 0 }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path) }
+        let size = socklen_t(MemoryLayout<sa_family_t>.size + path.count)
+        let socket = FileDescriptor(owning: socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0))
+        let bytes = Array(state.utf8)
+        _ = unsafe withUnsafePointer(to: &address) { pointer in
+            let target = unsafe UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self)
+            return unsafe sendto(socket.raw, bytes, bytes.count, CInt(MSG_NOSIGNAL), target, size)
+        }
+    }
+}
+
+private func environment(_ name: String) -> String? {
+    unsafe getenv(name).map { unsafe String(cString: $0) }
+}
