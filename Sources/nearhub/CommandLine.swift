@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import ControlClient
+internal import Daemon
 internal import Glibc
 
 /// Runs what the arguments say, tells failures in one line, and ends the process.
@@ -7,24 +8,19 @@ func runCommandLine() -> Never {
     do {
         var command = try Nearhub.parseAsRoot()
         try command.run()
-        exit(ExitStatus.done)
+        exit(ExitStatus.done.rawValue)
     } catch let failure as Failure {
-        failure.report()
-        exit(failure.status)
+        failure.end()
     } catch let error as ControlError {
-        let failure = Failure(error)
-        failure.report()
-        exit(failure.status)
-    } catch  where Nearhub.exitCode(for: error).rawValue == ExitStatus.usage {
-        let message = Nearhub.message(for: error)
-        let failure = Failure(
-            ExitStatus.usage, "usage", String(message.hasSuffix(".") ? message.dropLast() : message[...]),
-            helpAdvice(error))
-        failure.report()
-        exit(failure.status)
+        Failure(error).end()
+    } catch let error as DaemonError {
+        Failure(error).end()
     } catch {
-        // Help, version and plain exit codes.
-        Nearhub.exit(withError: error)
+        // What is left comes from ArgumentParser: wrong usage, or help, the version and plain exit codes.
+        guard Nearhub.exitCode(for: error).rawValue == ExitStatus.usage.rawValue else { Nearhub.exit(withError: error) }
+        let message = Nearhub.message(for: error)
+        let sentence = message.hasSuffix(".") ? message.dropLast() : message[...]
+        Failure(.usage, "usage", String(sentence), helpAdvice(error)).end()
     }
 }
 
@@ -33,15 +29,4 @@ private func helpAdvice(_ error: any Error) -> String {
     let parts = Nearhub.fullMessage(for: error).split(separator: "'")
     let command = parts.last { $0.hasPrefix("nearhub") && $0.hasSuffix("help") } ?? "nearhub --help"
     return "see \"\(command)\""
-}
-
-/// The exit codes; from 64 on those of sysexits.h.
-enum ExitStatus {
-    static let done: Int32 = 0
-    static let refused: Int32 = 1
-    static let usage: Int32 = 64
-    static let damaged: Int32 = 65
-    static let inputOutput: Int32 = 74
-    static let unavailable: Int32 = 75
-    static let configuration: Int32 = 78
 }

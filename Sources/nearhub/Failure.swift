@@ -1,41 +1,46 @@
 internal import Configuration
 internal import ControlClient
+internal import Daemon
+internal import Glibc
 
 /// Why a command ends without success: one line for people, and an exit code.
 struct Failure: Error {
-    let status: Int32
-    let what: String
-    let why: String
-    let advice: String?
+    private let status: ExitStatus
+    private let line: String
 
-    /// A failure with the given exit code.
-    init(_ status: Int32, _ what: String, _ why: String, _ advice: String? = nil) {
+    /// A failure told as `<what>: <why>; <what to do>`.
+    init(_ status: ExitStatus, _ what: String, _ why: String, _ advice: String? = nil) {
         self.status = status
-        self.what = what
-        self.why = why
-        self.advice = advice
+        line = "\(what): \(why)" + (advice.map { "; \($0)" } ?? "")
     }
 
     /// What the hub or the way to it said.
     init(_ error: ControlError) {
-        let status =
+        status =
             switch error.kind {
-            case .unreachable, .busy: ExitStatus.unavailable
-            case .forbidden, .notFound, .refused: ExitStatus.refused
-            case .failed, .unreadable: ExitStatus.inputOutput
-            case .address: ExitStatus.usage
+            case .unreachable, .busy: .unavailable
+            case .forbidden, .notFound, .refused: .refused
+            case .failed, .unreadable: .inputOutput
+            case .address: .usage
             }
-        self.init(status, error.subject, error.reason, error.advice)
+        line = error.description
     }
 
     /// What is wrong with the configuration.
     init(_ error: ConfigurationError) {
-        self.init(ExitStatus.configuration, error.location, error.problem, error.advice)
+        status = .configuration
+        line = error.description
     }
 
-    /// Writes `nearhub: <what>: <why>; <what to do>` to stderr, whatever the parts contain, as one line.
-    func report() {
-        let line = "nearhub: \(what): \(why)" + (advice.map { "; \($0)" } ?? "")
-        Output.complain(printable(line, limit: 2000))
+    /// Why the daemon would not start.
+    init(_ error: DaemonError) {
+        status = error.status
+        line = error.description
+    }
+
+    /// Writes `nearhub: ` and the line to stderr, one line whatever its parts contain, and ends the process.
+    func end() -> Never {
+        Output.complain(printable("nearhub: \(line)", limit: 2000))
+        exit(status.rawValue)
     }
 }

@@ -1,4 +1,5 @@
 internal import ControlClient
+internal import Daemon
 internal import Glibc
 internal import JSON
 
@@ -14,7 +15,7 @@ struct InputFile {
     init(_ path: String) throws(Failure) {
         self.path = path == "-" ? "stdin" : printable(path)
         let descriptor = unsafe path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Failure(ExitStatus.inputOutput, self.path, systemMessage(errno)) }
+        guard descriptor >= 0 else { throw Failure(.inputOutput, self.path, systemMessage(errno)) }
         defer { if descriptor != STDIN_FILENO { close(descriptor) } }
         var buffer = [UInt8](repeating: 0, count: Self.largest + 1)
         var count = 0
@@ -26,11 +27,11 @@ struct InputFile {
             if taken > 0 {
                 count += taken
             } else if errno != EINTR {
-                throw Failure(ExitStatus.inputOutput, self.path, systemMessage(errno))
+                throw Failure(.inputOutput, self.path, systemMessage(errno))
             }
         }
         guard count <= Self.largest else {
-            throw Failure(ExitStatus.usage, self.path, "has more than \(Self.largest) bytes")
+            throw Failure(.usage, self.path, "has more than \(Self.largest) bytes")
         }
         bytes = Array(buffer.prefix(count))
     }
@@ -40,9 +41,9 @@ struct InputFile {
         var content = bytes[...]
         if content.last == UInt8(ascii: "\n") { content.removeLast() }
         if content.last == UInt8(ascii: "\r"), content.count < bytes.count { content.removeLast() }
-        guard !content.isEmpty else { throw Failure(ExitStatus.usage, path, "is empty") }
+        guard !content.isEmpty else { throw Failure(.usage, path, "is empty") }
         guard !content.contains(0), String(validating: content, as: UTF8.self) != nil else {
-            throw Failure(ExitStatus.usage, path, "is not UTF-8 text")
+            throw Failure(.usage, path, "is not UTF-8 text")
         }
         return Text(utf8: Array(content))
     }
@@ -51,25 +52,25 @@ struct InputFile {
     func object() throws(Failure) -> JSONObject {
         do {
             guard let object = try JSONValue.parse(bytes).object else {
-                throw Failure(ExitStatus.usage, path, "is not a JSON object")
+                throw Failure(.usage, path, "is not a JSON object")
             }
             return object
         } catch let failure as Failure {
             throw failure
         } catch {
-            throw Failure(ExitStatus.usage, path, "\(error)")
+            throw Failure(.usage, path, "\(error)")
         }
     }
 
     /// A failure that names this file.
     func unusable(_ why: String, _ advice: String? = nil) -> Failure {
-        Failure(ExitStatus.usage, path, why, advice)
+        Failure(.usage, path, why, advice)
     }
 
     /// Refuses arguments that want to read stdin twice.
     static func refuseTwoStandardInputs(_ paths: String?...) throws(Failure) {
         guard paths.count(where: { $0 == "-" }) > 1 else { return }
         throw Failure(
-            ExitStatus.usage, "usage", "stdin (-) can be read for one option only", "use a file for the others")
+            .usage, "usage", "stdin (-) can be read for one option only", "use a file for the others")
     }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Daemon
 
 /// The command `nearhub`: the daemon, and everything an operator does with it.
 @main struct Nearhub: ParsableCommand {
@@ -18,7 +19,9 @@ internal import ArgumentParser
             Exit status: 0 done, 1 refused, 64 usage, 65 damaged data, 74 input or output failed, 75 the hub is not \
             reachable or busy, 78 configuration.
             """,
+        version: Version.line,
         groupedSubcommands: [
+            CommandGroup(name: "Daemon", subcommands: [Serve.self, Check.self, Paths.self]),
             CommandGroup(name: "Operator", subcommands: [Status.self, Profile.self, Device.self]),
             CommandGroup(name: "Device", subcommands: [Provision.self]),
         ])

@@ -1,3 +1,4 @@
+internal import Daemon
 internal import Glibc
 internal import JSON
 
@@ -25,7 +26,7 @@ enum Output {
             if count >= 0 {
                 rest = rest.dropFirst(count)
             } else if errno != EINTR {
-                throw Failure(ExitStatus.inputOutput, "stdout", systemMessage(errno))
+                throw Failure(.inputOutput, "stdout", systemMessage(errno))
             }
         }
     }

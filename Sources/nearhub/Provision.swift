@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import ControlClient
+internal import Daemon
 internal import JSON
 
 /// The command `nearhub provision`.
@@ -108,7 +109,7 @@ extension Provision {
         let outcome = answer.outcome.map { printable($0.description) } ?? "HTTP status \(answer.status)"
         let code = answer.reason.map { " (\(printable($0.description)))" } ?? ""
         let message = answer.message ?? "the hub gives no reason"
-        return Failure(ExitStatus.refused, "provision", "\(outcome)\(code): \(message)", advice(answer))
+        return Failure(.refused, "provision", "\(outcome)\(code): \(message)", advice(answer))
     }
 
     /// What helps against a refusal (protocol.md D3).

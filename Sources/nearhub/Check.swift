@@ -1,0 +1,28 @@
+internal import ArgumentParser
+internal import Daemon
+internal import JSON
+
+/// The command `nearhub check`.
+struct Check: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Check configuration and state, and change nothing.",
+        discussion: """
+            Reads both as a start would, a running hub or not, and says what it found. With --json: \
+            {"checked":["...", ...]}.
+
+              nearhub check && systemctl restart nearhub
+              nearhub check --set http.listen=127.0.0.1:8080
+
+            Exit status: 0 all is fine, 78 the configuration is wrong, 65 the state is damaged.
+            """)
+
+    @OptionGroup var options: DaemonOptions
+    @Flag(help: "Write one JSON document.") var json = false
+
+    func run() throws {
+        let lines = try Daemon.check(options.serveOptions)
+        guard json else { return try Output.write(lines.joined(separator: "\n")) }
+        let checked = JSONValue.array(lines.map { .text(Text($0)) })
+        try Output.write(.object(JSONObject([.init(name: "checked", value: checked)])))
+    }
+}
