@@ -41,16 +41,14 @@ struct SegmentReader {
         if let segment = glued { glued = nil; return segment }
         let offset = base + UInt64(unread.lowerBound)
         var searched = 0
-        var isTooLong = false
         while true {
             if let newline = newline(from: unread.lowerBound + searched) {
                 number += 1
-                return split(offset, newline, isTooLong)
+                return split(offset, newline)
             }
             if unread.count > Line.limit {
                 // No line is that long. What may be glued to its end is at most a line long.
                 unread = (unread.upperBound - Line.limit)..<unread.upperBound
-                isTooLong = true
             }
             searched = unread.count
             guard try fill() else { break }
@@ -91,14 +89,14 @@ struct SegmentReader {
     }
 
     /// Takes the segment that ends with the given newline.
-    private mutating func split(_ offset: UInt64, _ newline: Int, _ isTooLong: Bool) -> Segment {
+    private mutating func split(_ offset: UInt64, _ newline: Int) -> Segment {
         let start = unread.lowerBound
         let stop = base + UInt64(newline + 1)
         unread = (newline + 1)..<unread.upperBound
-        if !isTooLong, newline - start < Line.limit, isIntact(start..<newline), let line = line(start..<newline) {
+        if newline - start < Line.limit, isIntact(start..<newline), let line = line(start..<newline) {
             return Segment(offset: offset, length: stop - offset, number: number, line: line)
         }
-        if let (cut, line) = findGlued(isTooLong ? start : start + 1, newline) {
+        if let (cut, line) = findGlued(start + 1, newline) {
             let middle = base + UInt64(cut)
             glued = Segment(offset: middle, length: stop - middle, number: number, line: line)
             return Segment(offset: offset, length: middle - offset, number: number, line: nil)

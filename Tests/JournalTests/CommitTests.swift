@@ -182,4 +182,21 @@ struct CommitTests {
             try journal.flush()
         }
     }
+
+    @Test func `a failed sync stops, and marks alone are not synced`() async {
+        await #expect(processExitsWith: .exitCode(74)) {
+            // The null device takes every write and refuses every sync.
+            let null = try LogFile("/dev/null", O_RDWR)
+            let log = Log(name: "devices", file: null, seq: 0, size: 0, settled: 0)
+            let journal = try Journal([log]) { error in
+                exit("\(error)" == "fdatasync /dev/null: Invalid argument" ? 74 : 1)
+            }
+            let loop = try EventLoop()
+            try loop.add(journal)
+            log.mark()
+            while log.size == 0 { try loop.turn() }
+            try log.put("x")
+            try journal.flush()
+        }
+    }
 }
