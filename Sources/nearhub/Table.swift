@@ -29,7 +29,9 @@ struct Table {
         for (cell, width) in zip(cells.dropLast(), widths) {
             line += cell + String(repeating: " ", count: max(0, width - cell.count) + 2)
         }
-        return line + (cells.last ?? "")
+        line += cells.last ?? ""
+        while line.last == " " { line.removeLast() }
+        return line
     }
 }
 
