@@ -208,7 +208,7 @@ class Hub:
                 self.process = None
                 raise Died(process.returncode, self.stderr_file.read_bytes()[already:].decode(errors="replace"))
             if time.monotonic() > deadline:
-                raise AssertionError(f"not ready after {READY_SECONDS} s:\n{self.stderr}")
+                raise AssertionError(f"not ready after {READY_SECONDS} s:\n{self.stderr[-2000:]}")
             time.sleep(0.004)
         listening = self.status()["http"]["listening"]
         if listening:

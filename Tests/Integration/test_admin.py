@@ -21,8 +21,8 @@ UNKNOWN_ID = "784f394c-42b6-435a-983c-b7beff2784f9"
 def test_a_created_profile_has_every_member_a_client_looks_for(hub, profile):
     wanted = {
         "id", "createdTime", "tenantId", "name", "type", "transportType", "provisionType", "provisionDeviceKey",
-        "profileData", "description", "image", "default", "defaultRuleChainId", "defaultDashboardId", "defaultQueueName", "firmwareId",
-        "softwareId", "defaultEdgeRuleChainId", "externalId", "version", "nearhub",
+        "profileData", "description", "image", "default", "defaultRuleChainId", "defaultDashboardId",
+        "defaultQueueName", "firmwareId", "softwareId", "defaultEdgeRuleChainId", "externalId", "version", "nearhub",
     }  # fmt: skip
     assert wanted <= profile.json.keys()
     assert profile.json["id"]["entityType"] == "DEVICE_PROFILE"

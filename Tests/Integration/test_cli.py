@@ -104,14 +104,22 @@ def test_status_for_people_shows_the_address_and_the_counts(hub, profile):
     assert "\x1b" not in run.out, "no colours where no terminal is"
 
 
-def test_a_port_that_is_taken_is_shown_as_failed(hub, hubs):
-    taken = f"{hub.address[0]}:{hub.address[1]}"
-    other = hubs(f"http.listen=127.0.0.1:0 {taken}").start()
-    status = other.status()["http"]
+def test_an_address_that_the_machine_does_not_have_is_shown_as_failed(hubs):
+    foreign = "192.0.2.1:8080"  # RFC 5737: nobody's
+    hub = hubs(f"http.listen=127.0.0.1:0 {foreign}").start()
+    status = hub.status()["http"]
     assert len(status["listening"]) == 1
-    assert [failed["address"] for failed in status["failed"]] == [taken]
+    assert [failed["address"] for failed in status["failed"]] == [foreign]
     assert status["failed"][0]["reason"]
-    assert taken in other.stderr
+    assert foreign in hub.stderr
+    assert foreign in hub.cli("status").out
+
+
+def test_a_port_that_somebody_has_is_busy_and_named(hub, hubs):
+    taken = f"{hub.address[0]}:{hub.address[1]}"
+    run = hubs(f"http.listen=127.0.0.1:0 {taken}").refused()
+    assert run.code == UNREACHABLE, run
+    assert taken in run.err
 
 
 def test_http_can_be_off(hubs):

@@ -87,6 +87,16 @@ def test_without_legacy_fields_answers_are_exactly_thingsboards(hub):
     assert refusal.body == b'{"errorMsg":"Failed to provision device!","status":"FAILURE"}'
 
 
+def test_an_answer_without_a_profile_is_exactly_thingsboards_only_if_all_profiles_want_that(hub):
+    nobody = {"provisionDeviceKey": "x", "provisionDeviceSecret": "y"}
+    hub.create_profile("P", legacyFields=False)
+    assert hub.provision(nobody).members == ["errorMsg", "status"]
+    assert hub.provision(nobody | {"deviceName": " "}).members == ["errorMsg", "status"]
+    hub.create_profile("Q", legacyFields=True)
+    assert hub.provision(nobody).members == ["errorMsg", "status", "provisionDeviceStatus"]
+    assert reason(hub.provision(nobody | {"deviceName": " "})) == "NAME_INVALID"
+
+
 def test_a_refusal_is_exactly_these_bytes(hub, profile):
     hub.add_device("boiler", profile)
     assert hub.provision(profile.request("boiler")).body == (

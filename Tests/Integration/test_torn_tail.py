@@ -53,7 +53,7 @@ def damage_named(run, file, line):
     assert run.code == 65, run
     assert file in run.err
     assert re.search(rf"line {line.number}\b", run.err), run.err
-    offset = int(re.search(r"offset (\d+)", run.err)[1])
+    offset = int(re.search(r"\b(?:byte|offset) (\d+)", run.err)[1])
     assert line.offset <= offset < line.end
 
 
