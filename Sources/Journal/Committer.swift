@@ -63,9 +63,9 @@ final class Committer: Sendable {
     private func run() {
         while true {
             bell.wait()
+            commitGroup()
             let isStopped = state.withLock { $0.isStopped && $0.group.isEmpty }
             if isStopped { return }
-            commitGroup()
         }
     }
 
