@@ -14,11 +14,13 @@ public struct Secret: Sendable, CustomStringConvertible, CustomReflectable {
         digest = Digest.sha256(bytes)
     }
 
-    /// Whether the candidate is the secret; takes the same time whatever differs, its length included.
-    public func matches(_ candidate: [UInt8]) -> Bool {
-        let other = Digest.sha256(candidate)
-        return unsafe CRYPTO_memcmp(digest, other, digest.count) == 0
+    /// Whether both are the same; takes the same time whatever differs, the length included.
+    public func matches(_ other: Secret) -> Bool {
+        unsafe CRYPTO_memcmp(digest, other.digest, digest.count) == 0
     }
+
+    /// Whether the candidate is the secret; takes the same time whatever differs, its length included.
+    public func matches(_ candidate: [UInt8]) -> Bool { matches(Secret(candidate)) }
 
     /// Three asterisks.
     public var description: String { "***" }

@@ -3,7 +3,7 @@ internal import Glibc
 
 /// Random numbers from the kernel (getrandom(2)), fetched 4 KiB at a time.
 public struct SystemRandom: RandomNumberGenerator {
-    private var pool: [UInt8] = []
+    private var pool: [UInt64] = []
 
     /// An empty pool.
     public init() {}
@@ -11,15 +11,13 @@ public struct SystemRandom: RandomNumberGenerator {
     /// Eight random bytes.
     public mutating func next() -> UInt64 {
         if pool.isEmpty { fill() }
-        var value: UInt64 = 0
-        for _ in 0..<8 { value = value << 8 | UInt64(pool.removeLast()) }
-        return value
+        return pool.removeLast()
     }
 
     private mutating func fill() {
-        pool = [UInt8](repeating: 0, count: 4096)
+        pool = Array(repeating: 0, count: 512)
         var done = 0
-        while done < pool.count {
+        while done < 4096 {
             let got = unsafe pool.withUnsafeMutableBytes {
                 unsafe getrandom($0.baseAddress.map { unsafe $0 + done }, $0.count - done, 0)
             }
@@ -31,7 +29,6 @@ public struct SystemRandom: RandomNumberGenerator {
 extension RandomNumberGenerator {
     /// Characters from [A-Za-z0-9], evenly distributed; 20 of them carry 119 bits.
     public mutating func alphanumerics(_ count: Int) -> [UInt8] {
-        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
         var result: [UInt8] = []
         result.reserveCapacity(count)
         while result.count < count {
@@ -40,7 +37,7 @@ extension RandomNumberGenerator {
             for _ in 0..<10 where result.count < count {
                 let index = Int(bits & 63)
                 bits >>= 6
-                if index < alphabet.count { result.append(alphabet[index]) }
+                if index < 62 { result.append(alphanumeric(index)) }
             }
         }
         return result
@@ -58,5 +55,14 @@ extension RandomNumberGenerator {
             result.append(hexDigit(UInt8(truncatingIfNeeded: half >> UInt64(60 - 4 * (index % 16))) & 15))
         }
         return result
+    }
+}
+
+/// The character of 0 to 61.
+private func alphanumeric(_ index: Int) -> UInt8 {
+    switch index {
+    case ..<26: UInt8(ascii: "A") + UInt8(truncatingIfNeeded: index)
+    case ..<52: UInt8(ascii: "a") + UInt8(truncatingIfNeeded: index - 26)
+    default: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: index - 52)
     }
 }

@@ -21,9 +21,8 @@ final class AttemptLog {
 
     func log(_ attempt: Attempt) {
         if case .failed(let error) = attempt.result { logger.error("provisioning refused: \(error)") }
-        let (level, what) = words(attempt)
-        guard level >= logger.logLevel, isWithinRate() else { return }
-        logger.log(level: level, "\(what()) (\(attempt.via) from \(attempt.peer))")
+        guard attempt.level >= logger.logLevel, isWithinRate() else { return }
+        logger.log(level: attempt.level, "\(attempt.words) (\(attempt.via) from \(attempt.peer))")
     }
 
     private func isWithinRate() -> Bool {
@@ -39,23 +38,27 @@ final class AttemptLog {
         lines += 1
         return true
     }
+}
 
-    /// The level, and the text, which is made only when it is logged. Neither secrets nor credentials are in it.
-    private func words(_ attempt: Attempt) -> (Logger.Level, () -> String) {
-        let profile = attempt.profile.map { " of profile \(quoted($0.name))" } ?? ""
-        let device = attempt.deviceName.isEmpty ? "a device without a name" : "device \(quoted(attempt.deviceName))"
-        switch attempt.result {
-        case .provisioned(let device, true): return (.info, { "provisioned \(quoted(device.name))\(profile)" })
-        case .provisioned(let device, false):
-            return (.info, { "\(quoted(device.name))\(profile) asked again, same answer" })
-        case .notFound:
-            return (.notice, { "refused \(device): unknown provision key, wrong secret, or a disabled profile" })
+extension Attempt {
+    fileprivate var level: Logger.Level {
+        if case .provisioned = result { .info } else { .notice }
+    }
+
+    /// What happened; neither secrets nor credentials are in it.
+    fileprivate var words: String {
+        let profile = profile.map { " of profile \(quoted($0.name))" } ?? ""
+        let device = deviceName.isEmpty ? "a device without a name" : "device \(quoted(deviceName))"
+        switch result {
+        case .provisioned(let device, true): return "provisioned \(quoted(device.name))\(profile)"
+        case .provisioned(let device, false): return "\(quoted(device.name))\(profile) asked again, same answer"
+        case .notFound: return "refused \(device): unknown provision key, wrong secret, or a disabled profile"
         case .refused(.quota):
-            let limit = attempt.profile.map { "\($0.settings.maxDevices)" } ?? "all"
-            return (.notice, { "refused \(device)\(profile): QUOTA, it has its \(limit) devices (max-devices)" })
-        case .refused(let reason): return (.notice, { "refused \(device)\(profile): \(reason.rawValue)" })
-        case .malformed(let malformed): return (.notice, { "refused a malformed request: \(malformed.detail)" })
-        case .failed: return (.notice, { "refused \(device)\(profile): STORAGE" })
+            let limit = self.profile.map { "\($0.settings.maxDevices)" } ?? "all"
+            return "refused \(device)\(profile): QUOTA, it has its \(limit) devices (max-devices)"
+        case .refused(let reason): return "refused \(device)\(profile): \(reason.rawValue)"
+        case .malformed(let malformed): return "refused a malformed request: \(malformed.detail)"
+        case .failed: return "refused \(device)\(profile): STORAGE"
         }
     }
 }

@@ -13,12 +13,13 @@ struct Faces {
     private var failed: [(address: String, reason: String)] = []
     private var socket = ""
 
-    /// Opens the addresses for devices; an address that this machine does not have is no reason to stop.
+    /// Opens the addresses for devices; one that cannot be had is reported and no reason to stop, all of them are.
     mutating func openHTTP(
         _ addresses: [ListenAddress], _ limits: ConnectionLimits, _ logger: Logger,
         _ handler: @escaping HTTPServer.Handler
     ) throws(DaemonError) {
         if addresses.isEmpty { logger.notice("http is off: [http] listen is empty") }
+        var last: SystemError?
         for address in addresses {
             do throws(SystemError) {
                 let server = try HTTPServer(.tcp(host: address.host, port: address.port), limits: limits, handler)
@@ -26,16 +27,12 @@ struct Faces {
                 listening.append(server.address)
                 servers.append(server)
             } catch {
-                guard [EADDRNOTAVAIL, EAFNOSUPPORT].contains(error.code) else {
-                    throw Self.occupied(error, "[http] listen")
-                }
                 logger.warning("http does not listen on \(address): \(error.reason)")
                 failed.append((address.description, error.reason))
+                last = error
             }
         }
-        guard addresses.isEmpty || !servers.isEmpty else {
-            throw DaemonError(.inputOutput, "http listens nowhere; change [http] listen")
-        }
+        if let last, servers.isEmpty { throw Self.occupied(last, "[http] listen") }
     }
 
     /// Opens the Unix socket for administrators.

@@ -127,7 +127,9 @@ final class Hub {
 }
 
 extension HTTPPeer {
-    /// Root, and the user the hub runs as. 65534 stands for every user of a foreign namespace and is nobody.
+    /// Whether it is root, or the user the hub runs as.
+    ///
+    /// 65534 stands for every user of a foreign namespace and is nobody.
     fileprivate var isAdministrator: Bool {
         guard case .user(let uid) = self, uid != 65534 else { return false }
         return uid == 0 || uid == geteuid()

@@ -1,8 +1,9 @@
 internal import Glibc
 internal import Logging
 
-/// Writes log lines to standard error as the systemd journal wants them: one line an event, its priority in front
-/// (`<6>`, sd-daemon(3)). On a terminal the level is a word.
+/// Writes log lines to standard error as the systemd journal wants them.
+///
+/// One line an event, its priority in front (`<6>`, sd-daemon(3)). On a terminal the level is a word.
 struct JournalLogHandler: LogHandler {
     var logLevel: Logger.Level = .info
     var metadata: Logger.Metadata = [:]

@@ -24,7 +24,7 @@ extension HTTPResponse {
     /// SUCCESS, NOT_FOUND and FAILURE are all 200 OK, as with ThingsBoard; what could not be read is 400.
     fileprivate init(_ reply: ProvisionReply) {
         switch reply {
-        case .answer(let answer): self.init(body: answer.json())
+        case .answer(let answer): self.init(body: answer.bytes())
         case .malformed(let malformed, _):
             self = .error(400, .badRequest, "Invalid provision request: \(malformed.detail)")
         }

@@ -55,10 +55,9 @@ public import HTTPMessage
     public var timeout: Duration? {
         guard let daemon = unsafe daemon else { return nil }
         var milliseconds: UInt64 = 0
-        let own =
-            unsafe MHD_get_timeout(daemon, &milliseconds) == .YES
-            ? Duration.milliseconds(Int64(clamping: milliseconds)) : nil
-        return [own, nextSweep.map { $0 - .monotonic }].compactMap(\.self).min()
+        let sweep = nextSweep.map { $0 - .monotonic }
+        guard unsafe MHD_get_timeout(daemon, &milliseconds) == .YES else { return sweep }
+        return min(.milliseconds(Int64(clamping: milliseconds)), sweep ?? .seconds(1))
     }
 
     /// Whether requests wait for their answers.

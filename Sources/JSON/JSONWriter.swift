@@ -44,19 +44,25 @@ public struct JSONWriter: Sendable {
         bytes.append(UInt8(ascii: "\""))
     }
 
-    /// Writes an integer.
+    /// Writes an integer of up to 64 bits.
+    @inlinable
     public mutating func integer(_ value: some BinaryInteger) {
+        decimal(UInt64(clamping: value.magnitude), isNegative: value < 0)
+    }
+
+    /// Writes an integer given by its digits and its sign.
+    public mutating func decimal(_ magnitude: UInt64, isNegative: Bool = false) {
         separate()
-        var digits = InlineArray<40, UInt8>(repeating: 0)
+        var digits = InlineArray<20, UInt8>(repeating: 0)
         var first = digits.count
-        var rest = value.magnitude
+        var rest = magnitude
         repeat {
             let (quotient, remainder) = rest.quotientAndRemainder(dividingBy: 10)
             first -= 1
             digits[first] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: remainder)
             rest = quotient
-        } while rest != 0 && first > 0
-        if value < 0 { bytes.append(UInt8(ascii: "-")) }
+        } while rest != 0
+        if isNegative { bytes.append(UInt8(ascii: "-")) }
         for index in first..<digits.count { bytes.append(digits[index]) }
     }
 
@@ -71,7 +77,16 @@ public struct JSONWriter: Sendable {
         if let value { text(value) } else { null() }
     }
 
+    /// Writes a member with text that needs no escapes.
+    public mutating func member(_ name: StaticString, literal: StaticString) {
+        self.name(name)
+        bytes.append(UInt8(ascii: "\""))
+        append(literal)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
     /// Writes a member with an integer.
+    @inlinable
     public mutating func member(_ name: StaticString, _ value: some BinaryInteger) {
         self.name(name)
         integer(value)

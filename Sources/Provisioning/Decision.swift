@@ -90,10 +90,10 @@ extension ProvisionRequest {
             !secret.exposed.isEmpty
         else {
             // The same work as for a known key.
-            _ = provisionSecret.matches(provisionKey.utf8)
+            _ = provisionSecret.matches(provisionSecret)
             return nil
         }
-        let isShared = secret.matches(provisionSecret.exposed) && profile.settings.secretMode != .derived
+        let isShared = secret.matches(provisionSecret) && profile.settings.secretMode != .derived
         guard profile.settings.secretMode != .shared, let derived = profile.derivedSecret(deviceName: name) else {
             return isShared ? .profile : nil
         }

@@ -45,16 +45,16 @@ public struct ProvisionRequest: Sendable {
         let json: JSONValue
         do { json = try JSONValue.parse(bytes) } catch { throw MalformedRequest(error.description) }
         guard let object = json.object else { throw MalformedRequest("not a JSON object") }
-        provisionKey = try object.required("provisionDeviceKey")
-        provisionSecret = Secret(try object.required("provisionDeviceSecret").utf8)
-        deviceName = try object.text("deviceName")
-        token = try object.text("token")
-        hash = try object.text("hash")
-        clientId = try object.text("clientId")
-        username = try object.text("username")
-        password = try object.text("password")
-        isGateway = try object.flag("gateway")
-        guard let type = object["credentialsType"], type != .null else {
+        provisionKey = try object.required(Member.provisionDeviceKey)
+        provisionSecret = Secret(try object.required(Member.provisionDeviceSecret).utf8)
+        deviceName = try object.text(Member.deviceName)
+        token = try object.text(Member.token)
+        hash = try object.text(Member.hash)
+        clientId = try object.text(Member.clientId)
+        username = try object.text(Member.username)
+        password = try object.text(Member.password)
+        isGateway = try object.flag(Member.gateway)
+        guard let type = object[Member.credentialsType], type != .null else {
             credentialsType = .accessToken
             return
         }
@@ -64,6 +64,20 @@ public struct ProvisionRequest: Sendable {
         }
         credentialsType = known
     }
+}
+
+/// The names of the members, made once.
+private enum Member {
+    static let provisionDeviceKey: Text = "provisionDeviceKey"
+    static let provisionDeviceSecret: Text = "provisionDeviceSecret"
+    static let deviceName: Text = "deviceName"
+    static let token: Text = "token"
+    static let hash: Text = "hash"
+    static let clientId: Text = "clientId"
+    static let username: Text = "username"
+    static let password: Text = "password"
+    static let gateway: Text = "gateway"
+    static let credentialsType: Text = "credentialsType"
 }
 
 extension JSONObject {
