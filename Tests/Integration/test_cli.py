@@ -115,9 +115,18 @@ def test_an_address_that_the_machine_does_not_have_is_shown_as_failed(hubs):
     assert foreign in hub.cli("status").out
 
 
-def test_a_port_that_somebody_has_is_busy_and_named(hub, hubs):
+def test_a_port_that_somebody_has_is_shown_as_failed(hub, hubs):
     taken = f"{hub.address[0]}:{hub.address[1]}"
-    run = hubs(f"http.listen=127.0.0.1:0 {taken}").refused()
+    other = hubs(f"http.listen=127.0.0.1:0 {taken}").start()
+    status = other.status()["http"]
+    assert len(status["listening"]) == 1
+    assert [failed["address"] for failed in status["failed"]] == [taken]
+    assert taken in other.stderr
+
+
+def test_a_hub_whose_only_port_is_taken_refuses_with_75(hub, hubs):
+    taken = f"{hub.address[0]}:{hub.address[1]}"
+    run = hubs(f"http.listen={taken}").refused()
     assert run.code == UNREACHABLE, run
     assert taken in run.err
 
