@@ -50,8 +50,8 @@ extension Attempt {
         let profile = profile.map { " of profile \(quoted($0.name))" } ?? ""
         let device = deviceName.isEmpty ? "a device without a name" : "device \(quoted(deviceName))"
         switch result {
-        case .provisioned(let device, true): return "provisioned \(quoted(device.name))\(profile)"
-        case .provisioned(let device, false): return "\(quoted(device.name))\(profile) asked again, same answer"
+        case .provisioned(let name, true): return "provisioned \(quoted(name))\(profile)"
+        case .provisioned(let name, false): return "\(quoted(name))\(profile) asked again, same answer"
         case .notFound: return "refused \(device): unknown provision key, wrong secret, or a disabled profile"
         case .refused(.quota):
             let limit = self.profile.map { "\($0.settings.maxDevices)" } ?? "all"

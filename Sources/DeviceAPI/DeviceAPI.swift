@@ -9,8 +9,8 @@ public import Store
 public struct Attempt {
     /// How a request ends.
     public enum Result {
-        /// It got its identity; `isNew` unless it had it before.
-        case provisioned(Device, isNew: Bool)
+        /// It got its identity under this name; `isNew` unless it had it before.
+        case provisioned(name: Text, isNew: Bool)
         /// Unknown key, wrong secret or disabled profile.
         case notFound
         /// Refused.
@@ -93,7 +93,7 @@ public final class DeviceAPI {
         }
         let result: Attempt.Result =
             switch decision.outcome {
-            case .success(let device, _): .provisioned(device, isNew: decision.change != nil)
+            case .success(let device, _): .provisioned(name: device.name, isNew: decision.isChange)
             case .notFound: .notFound
             case .failure(let reason): failure.map(Attempt.Result.failed) ?? .refused(reason)
             }

@@ -133,7 +133,9 @@ public struct JSONWriter: Sendable {
     }
 
     private mutating func escape(_ utf8: [UInt8]) {
-        guard utf8.contains(where: { $0 < 0x20 || $0 == 0x22 || $0 == 0x5C || $0 == 0xE2 }) else {
+        var isPlain = true
+        for byte in utf8 where byte < 0x20 || byte == 0x22 || byte == 0x5C || byte == 0xE2 { isPlain = false }
+        if isPlain {
             bytes.append(contentsOf: utf8)
             return
         }

@@ -21,6 +21,12 @@ public struct Text: Hashable, Sendable, ExpressibleByStringLiteral, CustomString
         self.init(value)
     }
 
+    /// Feeds all bytes at once, which `[UInt8]` does one by one.
+    public func hash(into hasher: inout Hasher) {
+        unsafe utf8.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
+        hasher.combine(utf8.count)
+    }
+
     /// Whether there is no byte at all.
     public var isEmpty: Bool { utf8.isEmpty }
 

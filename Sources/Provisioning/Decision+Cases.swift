@@ -37,7 +37,7 @@ struct Case {
             attributes: JSONObject([.init(name: Device.provisionState, value: Device.isProvisioned)]),
             isGateway: request.isGateway && profile.settings.allowGateway,
             provisioned: Device.Provisioned(via: via, source: source))
-        return Decision(change: device, outcome: .success(device, madeUpName: name.isEmpty), profile: profile)
+        return Decision(outcome: .success(device, madeUpName: name.isEmpty), isChange: true, profile: profile)
     }
 
     /// CHECK_PRE_PROVISIONED_DEVICES: the registered device gets its existing credentials; those in the request are ignored.
@@ -49,7 +49,7 @@ struct Case {
         case nil, .null:
             device.attributes[Device.provisionState] = Device.isProvisioned
             device.provisioned = Device.Provisioned(via: via, source: .operator)
-            return Decision(change: device, outcome: .success(device, madeUpName: false), profile: profile)
+            return Decision(outcome: .success(device, madeUpName: false), isChange: true, profile: profile)
         case Device.isProvisioned:
             return repeated(device, directory, bringsProof: brings(device.credentials) ?? false ? true : nil)
         default: return refused(.notPreprovisioned)

@@ -32,26 +32,31 @@ public protocol DeviceDirectory {
 public struct Decision: Sendable {
     /// How a request ends.
     public enum Outcome: Sendable {
-        /// The device has its identity; `madeUpName` when the hub chose the name.
-        case success(Device, madeUpName: Bool)
+        /// The device has its identity; `madeUpName` when the hub chose the name. Boxed, since a device has many parts.
+        indirect case success(Device, madeUpName: Bool)
         /// Unknown key, wrong secret, disabled profile: one and the same answer.
         case notFound
         /// Refused, and why.
         case failure(Reason)
     }
 
-    /// The new state of the device, if it changes.
-    public let change: Device?
     /// The answer.
     public let outcome: Outcome
+    /// Whether the device of the answer is new, or has changed, and must be written down first.
+    public let isChange: Bool
     /// The profile that the device has proven to belong to; nil when it has not.
     public let profile: DeviceProfile?
 
     /// A decision of the given parts.
-    public init(change: Device? = nil, outcome: Outcome, profile: DeviceProfile?) {
-        self.change = change
+    public init(outcome: Outcome, isChange: Bool = false, profile: DeviceProfile?) {
         self.outcome = outcome
+        self.isChange = isChange
         self.profile = profile
+    }
+
+    /// The new state of the device, if it changes.
+    public var change: Device? {
+        if isChange, case .success(let device, _) = outcome { device } else { nil }
     }
 }
 

@@ -13,7 +13,9 @@ public struct MalformedRequest: Error, Hashable {
 }
 
 /// What a device asks (protocol.md 1); the same on every face.
-public struct ProvisionRequest: Sendable {
+///
+/// A class, since it has many parts, is never changed and is handed on often.
+public final class ProvisionRequest: Sendable {
     /// The name it wants, as sent; empty when it leaves that to the hub.
     public let deviceName: Text
     /// Names the profile.

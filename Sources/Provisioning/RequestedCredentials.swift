@@ -11,8 +11,9 @@ enum RequestedCredentials {
 
     /// Forms credentials as ThingsBoard does (protocol.md 4.4 to 4.7): only the fields of the requested type are read.
     init(_ request: ProvisionRequest) {
-        let fields = [request.token, request.hash, request.username, request.password, request.clientId]
-        guard fields.contains(where: { !$0.isEmpty }) else {
+        if request.token.isEmpty && request.hash.isEmpty && request.username.isEmpty && request.password.isEmpty
+            && request.clientId.isEmpty
+        {
             self = .none
             return
         }
