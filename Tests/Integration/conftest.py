@@ -1,7 +1,8 @@
-"""Fixtures: a running hub, a profile on it, and a maker of hubs. Every hub is judged and removed afterwards."""
+"""Fixtures: a running hub, a profile on it, makers of hubs and of brokers. All are judged and removed afterwards."""
 
 import pytest
 
+from broker import Broker
 from harness import Hub
 
 
@@ -25,6 +26,19 @@ def hub(hubs):
 
 
 @pytest.fixture
+def brokers():
+    """Makes brokers that are not started yet; `brokers(plugin=True)`, see broker.py."""
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Broker(*arguments, **options))
+        return made[-1]
+
+    yield make
+    close_all(made)
+
+
+@pytest.fixture
 def profile(hub):
     """An allow-create profile on `hub` with canary key and secret."""
     return hub.create_profile()
@@ -41,12 +55,12 @@ def shared_hub():
         hub.close()
 
 
-def close_all(hubs):
-    """Closes every hub, even if one of them is found guilty."""
+def close_all(made):
+    """Closes every hub or broker, even if one of them is found guilty."""
     failures = []
-    for hub in hubs:
+    for one in made:
         try:
-            hub.close()
+            one.close()
         except AssertionError as failure:
             failures.append(str(failure))
     if failures:
