@@ -33,13 +33,23 @@ unit-tests: ## run the unit tests on a debug build
 
 integration: build ## run the integration tests on the release binary, and check the systemd files; PYTEST_ARGS="-n 4"
 	@$(DEPS) test
-	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
+	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed venv-old/installed venv-thingsboard/installed
 	@NEARHUB_BIN="$(CURDIR)/$(NEARHUB)" $(STEP) "integration tests" venv/bin/pytest $(PYTEST_ARGS) Tests/Integration
 	@$(STEP) "systemd files" .ci/unit
 
 venv/installed: Tests/Integration/requirements.txt
 	$(PYTHON) -m venv venv
 	venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+venv-old/installed: Tests/Integration/requirements-old.txt
+	$(PYTHON) -m venv venv-old
+	venv-old/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
+venv-thingsboard/installed: Tests/Integration/requirements-thingsboard.txt
+	$(PYTHON) -m venv venv-thingsboard
+	venv-thingsboard/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 lint: ## check format and forbidden words, compile scripts and the C of the benches
@@ -63,4 +73,4 @@ install: ## install into DESTDIR (build first): binary, configuration, systemd u
 	@test -n "$(DESTDIR)" || echo "start it: systemd-sysusers && systemctl daemon-reload && systemctl enable --now nearhub"
 
 clean: ## remove what was built; ./state stays
-	rm -rf .build venv
+	rm -rf .build venv venv-old venv-thingsboard
