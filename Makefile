@@ -38,17 +38,17 @@ integration: build ## run the integration tests on the release binary, and check
 	@$(STEP) "systemd files" .ci/unit
 
 venv/installed: Tests/Integration/requirements.txt
-	$(PYTHON) -m venv venv
+	$(PYTHON) -m venv --clear venv
 	venv/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 venv-old/installed: Tests/Integration/requirements-old.txt
-	$(PYTHON) -m venv venv-old
+	$(PYTHON) -m venv --clear venv-old
 	venv-old/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
 venv-thingsboard/installed: Tests/Integration/requirements-thingsboard.txt
-	$(PYTHON) -m venv venv-thingsboard
+	$(PYTHON) -m venv --clear venv-thingsboard
 	venv-thingsboard/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
