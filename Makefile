@@ -5,6 +5,7 @@
 SWIFT ?= swift
 PYTHON ?= python3
 NEARHUB = .build/release/nearhub
+PLUGIN = .build/plugin/nearhub_mosquitto.so
 STEP = .ci/step
 DEPS = .ci/deps
 PYTEST_ARGS ?= -n 4
@@ -12,11 +13,23 @@ PYTEST_ARGS ?= -n 4
 # The crash backtracer hangs without a terminal, and a test would wait for it.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build help run test unit-tests integration lint bench-http bench-footprint install clean
+.PHONY: build plugin help run test unit-tests integration lint bench-http bench-footprint install clean
 
-build: ## build the release binary, .build/release/nearhub
+build: plugin ## build the release binary, .build/release/nearhub, and the plugin for Mosquitto
 	@$(DEPS) build
 	@$(STEP) "release build" $(SWIFT) build -c release --static-swift-stdlib --product nearhub
+
+plugin: ## build the plugin for Mosquitto, .build/plugin/nearhub_mosquitto.so
+	@$(DEPS) plugin
+	@$(STEP) "plugin for Mosquitto" $(MAKE) --no-print-directory $(PLUGIN)
+
+PLUGIN_SOURCES = $(wildcard Sources/MosquittoPlugin/*.c)
+PLUGIN_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror -fPIC -fvisibility=hidden \
+	-fstack-protector-strong -D_FORTIFY_SOURCE=2
+
+$(PLUGIN): $(PLUGIN_SOURCES) $(wildcard Sources/MosquittoPlugin/*.h) Makefile
+	@mkdir -p $(@D)
+	$(CC) -O2 -g $(PLUGIN_CFLAGS) $(CFLAGS) -shared -Wl,-z,relro,-z,now $(LDFLAGS) $(PLUGIN_SOURCES) -o $@
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +78,9 @@ bench-footprint: build ## measure memory and size of the idle daemon
 
 install: ## install into DESTDIR (build first): binary, configuration, systemd unit, user
 	@test -x $(NEARHUB) || { echo "make install: $(NEARHUB) is missing; run make first" >&2; exit 1; }
+	@test -e $(PLUGIN) || { echo "make install: $(PLUGIN) is missing; run make first" >&2; exit 1; }
 	install -D -m 755 $(NEARHUB) $(DESTDIR)/usr/bin/nearhub
+	install -D -m 644 $(PLUGIN) $(DESTDIR)/usr/lib/nearhub/nearhub_mosquitto.so
 	test -e $(DESTDIR)/etc/nearhub/nearhub.conf || install -D -m 644 etc/nearhub.conf $(DESTDIR)/etc/nearhub/nearhub.conf
 	install -D -m 644 systemd/nearhub.service $(DESTDIR)/usr/lib/systemd/system/nearhub.service
 	install -D -m 644 systemd/nearhub.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/nearhub.conf
