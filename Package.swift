@@ -38,6 +38,7 @@ let package = Package(
         library("CInih", "inih", apt: "libinih-dev"),
         library("CJansson", "jansson", apt: "libjansson-dev"),
         library("CMicrohttpd", "libmicrohttpd", apt: "libmicrohttpd-dev"),
+        library("CMosquitto", "libmosquitto", apt: "libmosquitto-dev"),
         library("CXXHash", "libxxhash", apt: "libxxhash-dev"),
 
         target("Configuration", ["CInih"]),
@@ -51,6 +52,7 @@ let package = Package(
 
         target("HTTPMessage", ["EventLoop", "JSON"]),
         target("HTTPServer", ["CLinux", "CMicrohttpd", "EventLoop", "HTTPMessage"]),
+        target("MQTTClient", ["CLinux", "CMosquitto", "EventLoop"]),
         target("DeviceAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
         target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
 
