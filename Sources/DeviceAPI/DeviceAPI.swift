@@ -67,14 +67,34 @@ public final class DeviceAPI {
     public func provision(_ body: [UInt8], via: Text, peer: String, _ reply: @escaping (ProvisionReply) -> Void) {
         let request: ProvisionRequest
         do { request = try ProvisionRequest(body) } catch {
-            report(Attempt(result: .malformed(error), deviceName: "", profile: nil, peer: peer, via: via))
-            reply(.malformed(error, ProvisionAnswer(error, legacyFields: !store.wantsModernAnswers)))
-            return
+            return reply(.malformed(error, refuse(error, via: via, peer: peer)))
         }
         let decision = decide(request, via, peer)
         let legacyFields = decision.profile?.settings.legacyFields ?? !store.wantsModernAnswers
         let answer = ProvisionAnswer(decision.outcome, legacyFields: legacyFields)
         store.whenDurable { reply(.answer(answer)) }
+    }
+
+    /// Refuses what a face could not take in, or whose answer has no way to go.
+    ///
+    /// - Parameters:
+    ///   - reason: the code of the refusal.
+    ///   - via: the face.
+    ///   - peer: who asks, for the log.
+    func refuse(_ reason: Reason, via: Text, peer: String) -> ProvisionAnswer {
+        report(Attempt(result: .refused(reason), deviceName: "", profile: nil, peer: peer, via: via))
+        return ProvisionAnswer(.failure(reason), legacyFields: !store.wantsModernAnswers)
+    }
+
+    /// Refuses a request that could not be read.
+    ///
+    /// - Parameters:
+    ///   - malformed: what is wrong with it.
+    ///   - via: the face.
+    ///   - peer: who asks, for the log.
+    func refuse(_ malformed: MalformedRequest, via: Text, peer: String) -> ProvisionAnswer {
+        report(Attempt(result: .malformed(malformed), deviceName: "", profile: nil, peer: peer, via: via))
+        return ProvisionAnswer(malformed, legacyFields: !store.wantsModernAnswers)
     }
 
     private func decide(_ request: ProvisionRequest, _ via: Text, _ peer: String) -> Decision {

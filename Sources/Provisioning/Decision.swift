@@ -11,6 +11,7 @@ public enum Reason: String, Sendable {
     case alreadyProvisioned = "ALREADY_PROVISIONED"
     case quota = "QUOTA"
     case storage = "STORAGE"
+    case privateAnswerImpossible = "PRIVATE_ANSWER_IMPOSSIBLE"
     case malformed = "MALFORMED"
 }
 
