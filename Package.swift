@@ -34,6 +34,7 @@ let package = Package(
     ],
     targets: [
         .systemLibrary(name: "CLinux"),
+        library("CCoap", "libcoap-3-gnutls", apt: "libcoap3-dev"),
         library("CCrypto", "libcrypto", apt: "libssl-dev"),
         library("CInih", "inih", apt: "libinih-dev"),
         library("CJansson", "jansson", apt: "libjansson-dev"),
@@ -50,6 +51,8 @@ let package = Package(
         target("Provisioning", ["Crypto", "JSON"]),
         target("Store", ["CLinux", "CXXHash", "Crypto", "EventLoop", "Journal", "JSON", "Provisioning"]),
 
+        target("CoAPMessage"),
+        target("CoAPServer", ["CCoap", "CoAPMessage", "EventLoop"]),
         target("HTTPMessage", ["EventLoop", "JSON"]),
         target("HTTPServer", ["CLinux", "CMicrohttpd", "EventLoop", "HTTPMessage"]),
         target("MQTTClient", ["CLinux", "CMosquitto", "EventLoop"]),
@@ -68,6 +71,7 @@ let package = Package(
             dependencies: ["Configuration", "ControlClient", "Daemon", "HTTPMessage", "JSON", argumentParser],
             swiftSettings: strict),
 
+        tests("CoAPServerTests", ["CoAPMessage", "CoAPServer"]),
         tests("ConfigurationTests", ["Configuration"]),
         tests("CryptoTests", ["Crypto"]),
         tests("EventLoopTests", ["EventLoop"]),
