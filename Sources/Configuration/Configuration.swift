@@ -13,6 +13,12 @@ public struct Configuration: Sendable, Equatable {
         public internal(set) var maxConnectionsPerAddress = 0
     }
 
+    /// The CoAP endpoint that devices reach.
+    public struct CoAP: Sendable, Equatable {
+        /// Where to listen, by UDP; empty when CoAP is off.
+        public internal(set) var listen: [ListenAddress] = []
+    }
+
     /// The Unix socket of the administrator.
     public struct Admin: Sendable, Equatable {
         /// The socket's path; one that is not absolute starts at the working directory.
@@ -32,6 +38,8 @@ public struct Configuration: Sendable, Equatable {
 
     /// Section `[http]`.
     public internal(set) var http = HTTP()
+    /// Section `[coap]`.
+    public internal(set) var coap = CoAP()
     /// Section `[admin]`.
     public internal(set) var admin = Admin()
     /// Section `[log]`.

@@ -44,6 +44,11 @@ struct ConfigurationKey: Sendable {
                 "Raise it when many devices come from behind one address (NAT).",
             ]),
         ConfigurationKey(
+            section: "coap", name: "listen", fallback: "0.0.0.0:5683 [::]:5683", shape: .addresses(\.coap.listen),
+            help: [
+                "Where devices reach the hub by CoAP over UDP, in the same form. Left empty, CoAP is off."
+            ]),
+        ConfigurationKey(
             section: "admin", name: "socket", fallback: "/run/nearhub/nearhub.sock", shape: .socket(\.admin.socket),
             help: [
                 "The Unix socket the commands of nearhub talk to, of 107 bytes at most. A path that does not",
