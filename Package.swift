@@ -64,7 +64,7 @@ let package = Package(
             "Daemon",
             [
                 "AdminAPI", "CLinux", "CMicrohttpd", "Configuration", "Crypto", "DeviceAPI", "EventLoop", "HTTPMessage",
-                "HTTPServer", "JSON", "Journal", "Provisioning", "Store", logging,
+                "HTTPServer", "JSON", "Journal", "MQTTClient", "Provisioning", "Store", logging,
             ]),
         .executableTarget(
             name: "nearhub",

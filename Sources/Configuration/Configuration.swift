@@ -19,6 +19,30 @@ public struct Configuration: Sendable, Equatable {
         public internal(set) var listen: [ListenAddress] = []
     }
 
+    /// The MQTT broker at which devices ask.
+    public struct MQTT: Sendable, Equatable {
+        /// The protocol's version.
+        public enum Version: String, Sendable, CaseIterable {
+            case v5 = "5"
+            case v311 = "3.1.1"
+        }
+
+        /// The broker; nil when MQTT is off.
+        public internal(set) var url: BrokerAddress?
+        /// Who the hub is to the broker; of two with the same id the broker disconnects the older.
+        public internal(set) var clientId = ""
+        /// The user name; empty for none.
+        public internal(set) var username = ""
+        /// A file with the password; empty for none.
+        public internal(set) var passwordFile = ""
+        /// The protocol's version.
+        public internal(set) var version = Version.v5
+        /// Whether the Response Topic of MQTT 5 is honoured.
+        public internal(set) var responseTopics = false
+        /// Whether requests on the shared topic are answered there, for everybody to read.
+        public internal(set) var sharedResponses = false
+    }
+
     /// The Unix socket of the administrator.
     public struct Admin: Sendable, Equatable {
         /// The socket's path; one that is not absolute starts at the working directory.
@@ -40,6 +64,8 @@ public struct Configuration: Sendable, Equatable {
     public internal(set) var http = HTTP()
     /// Section `[coap]`.
     public internal(set) var coap = CoAP()
+    /// Section `[mqtt]`.
+    public internal(set) var mqtt = MQTT()
     /// Section `[admin]`.
     public internal(set) var admin = Admin()
     /// Section `[log]`.

@@ -10,6 +10,10 @@ struct ConfigurationKey: Sendable {
         case addresses(Member<[ListenAddress]>)
         case integer(ClosedRange<Int>, Member<Int>)
         case socket(Member<String>)
+        case broker(Member<BrokerAddress?>)
+        case text(ClosedRange<Int>, Member<String>)
+        case flag(Member<Bool>)
+        case version(Member<Configuration.MQTT.Version>)
         case level(Member<Configuration.Log.Level>)
     }
 
@@ -49,6 +53,46 @@ struct ConfigurationKey: Sendable {
                 "Where devices reach the hub by CoAP over UDP, in the same form. Left empty, CoAP is off."
             ]),
         ConfigurationKey(
+            section: "mqtt", name: "url", fallback: "", shape: .broker(\.mqtt.url),
+            help: [
+                "The MQTT broker at which devices ask, mqtt://HOST or mqtt://HOST:PORT. The hub is its client, and",
+                "tries again for ever when the broker is away. Left empty, MQTT is off.",
+            ]),
+        ConfigurationKey(
+            section: "mqtt", name: "client-id", fallback: "nearhub", shape: .text(1...128, \.mqtt.clientId),
+            help: [
+                "Who the hub is to the broker, of 128 bytes at most. Two hubs at one broker need two ids: the",
+                "broker disconnects the older of two clients with the same one.",
+            ]),
+        ConfigurationKey(
+            section: "mqtt", name: "username", fallback: "", shape: .text(0...128, \.mqtt.username),
+            help: ["The user name for the broker. Left empty, the hub sends neither name nor password."]),
+        ConfigurationKey(
+            section: "mqtt", name: "password-file", fallback: "", shape: .text(0...192, \.mqtt.passwordFile),
+            help: [
+                "A file with the password for the broker, which nobody may read but its owner, root or the hub's",
+                "user. It is read at the start. The password goes over the network as it is: without TLS only a",
+                "broker on this host, or in a network you trust, keeps it secret.",
+            ]),
+        ConfigurationKey(
+            section: "mqtt", name: "version", fallback: "5", shape: .version(\.mqtt.version),
+            help: [
+                "The version of MQTT between hub and broker, 5 or 3.1.1. Devices may speak another one."
+            ]),
+        ConfigurationKey(
+            section: "mqtt", name: "response-topics", fallback: "no", shape: .flag(\.mqtt.responseTopics),
+            help: [
+                "Whether a device may name the topic of its answer (Response Topic of MQTT 5), yes or no. Say",
+                "yes only if the broker lets nobody else subscribe to such topics: answers hold credentials.",
+            ]),
+        ConfigurationKey(
+            section: "mqtt", name: "shared-responses", fallback: "no", shape: .flag(\.mqtt.sharedResponses),
+            help: [
+                "Whether requests on /provision/request itself are answered on /provision/response, yes or no.",
+                "EVERY client that subscribes there reads the credentials of every device. With Nearhub's plugin",
+                "for Mosquitto no such request reaches the hub; without it they are refused.",
+            ]),
+        ConfigurationKey(
             section: "admin", name: "socket", fallback: "/run/nearhub/nearhub.sock", shape: .socket(\.admin.socket),
             help: [
                 "The Unix socket the commands of nearhub talk to, of 107 bytes at most. A path that does not",
@@ -82,15 +126,51 @@ struct ConfigurationKey: Sendable {
                     at: location, advice: "choose a shorter path")
             }
             configuration[keyPath: target] = value
-        case .level(let target):
-            guard let level = Configuration.Log.Level(rawValue: value) else {
-                let levels = Configuration.Log.Level.allCases.map(\.rawValue)
+        case .broker(let target):
+            configuration[keyPath: target] = value.isEmpty ? nil : try broker(value, at: location)
+        case .text(let range, let target):
+            let isPrintable = !value.unicodeScalars.contains { $0.properties.generalCategory == .control }
+            guard range.contains(value.utf8.count), isPrintable else {
                 throw offence(
-                    value, "is not one of \(levels.joined(separator: ", "))", at: location,
-                    advice: nearest(to: value, among: levels).map { "did you mean '\($0)'?" })
+                    value, "is not text of \(range.lowerBound) to \(range.upperBound) bytes", at: location)
             }
-            configuration[keyPath: target] = level
+            configuration[keyPath: target] = value
+        case .flag(let target): configuration[keyPath: target] = try choice(value, flags, at: location)
+        case .version(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
+        case .level(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
         }
+    }
+
+    private func broker(_ value: String, at location: String) throws(ConfigurationError) -> BrokerAddress {
+        do { return try BrokerAddress(value) } catch {
+            switch error {
+            case .encrypted:
+                throw offence(
+                    value, "asks for TLS, which this version does not have towards brokers", at: location,
+                    advice: "use mqtt:// and a broker on this host or in a network you trust")
+            case .form:
+                throw offence(
+                    value, "is not mqtt://HOST or mqtt://HOST:PORT", at: location,
+                    advice: "an example is mqtt://127.0.0.1:1883")
+            }
+        }
+    }
+
+    private var flags: [(String, Bool)] { [("yes", true), ("no", false)] }
+
+    private func named<Value: RawRepresentable<String> & CaseIterable>() -> [(String, Value)] {
+        Value.allCases.map { ($0.rawValue, $0) }
+    }
+
+    /// One of a few words.
+    private func choice<Value>(
+        _ value: String, _ choices: [(name: String, value: Value)], at location: String
+    ) throws(ConfigurationError) -> Value {
+        if let found = choices.first(where: { $0.name == value }) { return found.value }
+        let names = choices.map(\.name)
+        throw offence(
+            value, "is not one of \(names.joined(separator: ", "))", at: location,
+            advice: nearest(to: value, among: names).map { "did you mean '\($0)'?" })
     }
 
     private func addresses(_ value: String, at location: String) throws(ConfigurationError) -> [ListenAddress] {

@@ -17,7 +17,7 @@ extension Configuration {
             }
             text += "\n"
             for line in key.help { text += "# \(line)\n" }
-            text += "#\(key.name) = \(key.fallback)\n"
+            text += "#\(key.name) =\(key.fallback.isEmpty ? "" : " ")\(key.fallback)\n"
         }
         return text
     }

@@ -56,6 +56,8 @@ extension Attempt {
         case .refused(.quota):
             let limit = self.profile.map { "\($0.settings.maxDevices)" } ?? "all"
             return "refused \(device)\(profile): QUOTA, it has its \(limit) devices (max-devices)"
+        case .refused(.privateAnswerImpossible):
+            return "refused a request on the shared topic: everybody could read its answer (PRIVATE_ANSWER_IMPOSSIBLE)"
         case .refused(let reason): return "refused \(device)\(profile): \(reason.rawValue)"
         case .malformed(let malformed): return "refused a malformed request: \(malformed.detail)"
         case .failed: return "refused \(device)\(profile): STORAGE"

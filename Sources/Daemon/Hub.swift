@@ -20,6 +20,7 @@ final class Hub {
     private let limits: ConnectionLimits
     private let attempts: AttemptLog
     private var faces = Faces()
+    private var mqtt: MQTTFace?
     private let notifier = ServiceNotifier()
     private let started = Duration.monotonic
     private var isStopping = false
@@ -46,6 +47,7 @@ final class Hub {
         try orFail { () throws(SystemError) in
             try loop.add(signals)
             for server in faces.servers { try loop.add(server) }
+            if let source = mqtt?.source { try loop.add(source) }
             if let interval = notifier.watchdogInterval {
                 try loop.add(Timer(every: interval) { [notifier] in notifier.notify("WATCHDOG=1") })
             }
@@ -76,6 +78,9 @@ final class Hub {
                 admin.handle(request, exchange.answer)
             }
         }
+        if let broker = configuration.mqtt.url {
+            mqtt = try MQTTFace(configuration.mqtt, broker, devices, logger)
+        }
     }
 
     private func writeStatus(to json: inout JSONWriter) {
@@ -90,6 +95,10 @@ final class Hub {
         json.member("pid", getpid())
         json.member("uptime", (Duration.monotonic - started).components.seconds)
         faces.writeStatus(to: &json, connections: limits.count)
+        json.name("mqtt")
+        json.beginObject()
+        if let mqtt { mqtt.writeStatus(to: &json) } else { json.member("state", literal: "off") }
+        json.endObject()
     }
 
     // MARK: - Signals
@@ -105,8 +114,11 @@ final class Hub {
             attempts.logger.logLevel = logger.logLevel
             limits.maximum = fresh.http.maxConnections
             limits.maximumPerAddress = fresh.http.maxConnectionsPerAddress
-            let moved = fresh.http.listen != configuration.http.listen || fresh.admin != configuration.admin
-            logger.notice("configuration read again\(moved ? "; other addresses need a restart" : "")")
+            let moved =
+                fresh.http.listen != configuration.http.listen || fresh.mqtt != configuration.mqtt
+                || fresh.admin != configuration.admin
+            logger.notice(
+                "configuration read again\(moved ? "; what is new of addresses and [mqtt] needs a restart" : "")")
         } catch { logger.error("\(error); nothing has changed") }
     }
 
@@ -114,6 +126,7 @@ final class Hub {
         isStopping = true
         notifier.notify("STOPPING=1")
         for server in faces.servers { server.quiesce() }
+        mqtt?.quiesce()
         do { try store.close() } catch { throw DaemonError(error) }
         // All exchanges have their answers now; this sends them.
         for server in faces.servers {
@@ -121,6 +134,7 @@ final class Hub {
             server.run()
             server.stop()
         }
+        mqtt?.stop()
         faces.removeSocket()
         logger.notice("stopped: everything is on disk")
     }

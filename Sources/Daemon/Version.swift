@@ -2,6 +2,7 @@ internal import Crypto
 internal import HTTPServer
 internal import JSON
 internal import Journal
+internal import MQTTClient
 
 /// What this program is, and what it is made of.
 public enum Version {
@@ -10,7 +11,7 @@ public enum Version {
 
     /// The libraries that matter in a bug report, with their versions at run time.
     public static var libraries: [(name: String, version: String)] {
-        [HTTPServer.library, JSONValue.library, Digest.library, Log.library]
+        [HTTPServer.library, MQTTClient.library, JSONValue.library, Digest.library, Log.library]
     }
 
     /// One line: `nearhub 0.1.0 (libmicrohttpd 0.9.75, …)`.

@@ -24,10 +24,8 @@ struct NetworkThread {
             let session = Session(options, link, number: accepted + 1)
             let loss = session.run()
             link.setConnected(false)
-            if session.wasAccepted {
-                accepted += 1
-                backOff.reset()
-            }
+            if session.wasAccepted { accepted += 1 }
+            if session.wasUseful { backOff.reset() }
             guard !link.isStopping else { break }
             let wait = backOff.next(using: &random)
             link.post(.disconnected(loss, retryIn: wait))

@@ -20,6 +20,8 @@ internal import Glibc
     private var handle: OpaquePointer?
     /// Whether the broker has sent CONNACK 0.
     private(set) var wasAccepted = false
+    /// Whether the broker has let the client do what it came for.
+    var wasUseful: Bool { wasAccepted && loss?.kind != .refused }
     private var loss: MQTTLoss?
     private var unacknowledged: [CInt: UInt64] = [:]
 
@@ -43,7 +45,9 @@ internal import Glibc
         while !link.isStopping {
             let code = unsafe turn(handle)
             // The library closes the socket by itself when the broker says DISCONNECT.
-            guard code == MOSQ_ERR_SUCCESS.code, unsafe mosquitto_socket(handle) >= 0 else { return ended(code) }
+            guard code == MOSQ_ERR_SUCCESS.code, loss == nil, unsafe mosquitto_socket(handle) >= 0 else {
+                return ended(code)
+            }
         }
         unsafe sayGoodbye(handle)
         return MQTTLoss(kind: .lost, reason: "stopped")
@@ -175,6 +179,9 @@ internal import Glibc
             if granted[index] >= 0x80 { refused.append((filter, unsafe text(mosquitto_reason_string(granted[index])))) }
         }
         link.post(.subscribed(refused: refused))
+        guard let first = refused.first, refused.count == options.subscriptions.count else { return }
+        // Without a subscription the connection is of no use; whoever mends the broker's rules need not restart anything.
+        loss = MQTTLoss(kind: .refused, reason: "the broker refuses the subscriptions: \(first.reason)")
     }
 
     func published(_ mid: CInt, _ code: CInt) {

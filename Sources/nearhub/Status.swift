@@ -42,6 +42,7 @@ struct Status: ParsableCommand {
         }
         details.add("connections", http?["connections"]?.plain)
         details.add("requests", http?["requests"]?.plain)
+        if let mqtt = status["mqtt"]?.object { details.add("mqtt", Self.broker(mqtt)) }
         for journal in status["journal"]?.object?.members ?? [] {
             let (last, durable) = (journal.value["seq"]?.plain ?? "?", journal.value["durable"]?.plain ?? "?")
             details.add(
@@ -49,6 +50,14 @@ struct Status: ParsableCommand {
                 "\(last) written, \(durable) durable, \(journal.value["bytes"]?.plain ?? "?") bytes")
         }
         return details
+    }
+
+    /// How the connection to the broker is doing: `mqtt://127.0.0.1:1883 waiting for 5 s: Connection refused`.
+    private static func broker(_ mqtt: JSONObject) -> String? {
+        guard let url = mqtt["url"]?.plain, let state = mqtt["state"]?.plain else { return mqtt["state"]?.plain }
+        let since = mqtt["since"]?.integer.map { " for \(span(seconds: $0))" } ?? ""
+        let counts = "\(mqtt["requests"]?.plain ?? "0") requests, \(mqtt["ignored"]?.plain ?? "0") ignored"
+        return "\(url) \(state)\(since), \(mqtt["reason"]?.plain ?? counts)"
     }
 }
 

@@ -19,10 +19,10 @@ struct ReferenceTests {
         for line in Configuration.reference.split(separator: "\n") {
             if line.hasPrefix("[") { section = String(line.dropFirst().dropLast()) }
             guard line.hasPrefix("#"), !line.hasPrefix("# "), line != "#" else { continue }
-            let sides = line.dropFirst().split(separator: " = ")
-            overrides.append("\(section).\(sides[0])=\(sides[1])")
+            let sides = line.dropFirst().split(separator: " =", maxSplits: 1, omittingEmptySubsequences: false)
+            overrides.append("\(section).\(sides[0])=\(sides[1].drop { $0 == " " })")
         }
-        #expect(overrides.count == 5)
+        #expect(overrides.count == 13)
         #expect(
             try Configuration.load(file: nil, overrides: overrides) == Configuration.load(file: nil, overrides: []))
     }

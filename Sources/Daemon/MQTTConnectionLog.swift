@@ -1,0 +1,91 @@
+internal import Configuration
+internal import EventLoop
+internal import JSON
+internal import Logging
+internal import MQTTClient
+
+/// How the connection to the broker is doing: for the status since when and why, for the log a line for each change.
+struct MQTTConnectionLog {
+    private enum State: String {
+        case connecting, connected, waiting, refused
+    }
+
+    /// A connection that ends sooner, and as the one before it did, is nothing new.
+    private static let brief = Duration.seconds(60)
+
+    private let broker: BrokerAddress
+    private let clientId: String
+    private let logger: Logger
+    private var state = State.connecting
+    private var reason: String?
+    private var since = Duration.monotonic
+    private var loss: MQTTLoss?
+    private var refusals: [String] = []
+    private var isFlapping = false
+
+    init(_ broker: BrokerAddress, clientId: String, _ logger: Logger) {
+        self.broker = broker
+        self.clientId = clientId
+        self.logger = logger
+    }
+
+    /// Takes in what happened.
+    mutating func note(_ event: MQTTEvent) {
+        switch event {
+        // What was wrong, and since when, stays true until there is a connection.
+        case .connecting: state = .connecting
+        case .connected:
+            (state, reason, since) = (.connected, nil, .monotonic)
+            if !isFlapping { logger.notice("mqtt is connected to \(broker)") }
+        case .subscribed(let refused): noteSubscribed(refused.map { "the broker refuses \($0.filter): \($0.reason)" })
+        case .disconnected(let loss, _): noteDisconnected(loss)
+        case .message, .published, .failed: break
+        }
+    }
+
+    /// Writes the members of the status that tell of the connection.
+    func writeStatus(to json: inout JSONWriter) {
+        json.member("url", Text(broker.description))
+        json.member("state", Text(state.rawValue))
+        json.member("since", (Duration.monotonic - since).components.seconds)
+        json.member("reason", reason.map { Text($0) })
+    }
+
+    private mutating func noteSubscribed(_ refusals: [String]) {
+        defer { self.refusals = refusals }
+        guard !refusals.isEmpty else { return }
+        (state, reason) = (.refused, refusals.joined(separator: "; "))
+        guard refusals != self.refusals else { return }
+        logger.error("mqtt: \(refusals.joined(separator: "; ")) (let client \(clientId) subscribe there)")
+    }
+
+    private mutating func noteDisconnected(_ loss: MQTTLoss) {
+        var wasBrief = true
+        if loss.kind == .lost {
+            wasBrief = .monotonic - since < Self.brief
+            since = .monotonic
+        }
+        if loss != self.loss || !wasBrief {
+            isFlapping = false
+            logger.warning(
+                "mqtt has no connection to \(broker): \(loss.reason)\(advice(loss)); it tries again for ever")
+        } else if loss.kind == .lost, !isFlapping {
+            isFlapping = true
+            logger.warning(
+                "mqtt loses its connection to \(broker) again and again, from now on in silence: \(loss.reason)")
+        }
+        self.loss = loss
+        (state, reason) = (loss.kind == .refused ? .refused : .waiting, loss.reason)
+    }
+
+    private func advice(_ loss: MQTTLoss) -> String {
+        switch loss.reason {
+        case let reason where reason.contains("taken over"):
+            " (another client calls itself \(clientId): give each hub its own [mqtt] client-id)"
+        case let reason where loss.kind == .refused && reason.lowercased().contains("protocol version"):
+            " (try [mqtt] version = 3.1.1)"
+        case _ where loss.kind == .refused: " (check [mqtt] username and password-file)"
+        default: ""
+        }
+    }
+}

@@ -1,0 +1,139 @@
+internal import Configuration
+internal import DeviceAPI
+internal import EventLoop
+internal import JSON
+internal import Logging
+internal import MQTTClient
+
+/// The hub as a client of a broker: takes requests in, sends answers out, and knows how the connection is doing.
+final class MQTTFace {
+    /// How many requests may wait for their answers; above, further ones wait in the socket and the broker.
+    private static let maximumOpen = 1024
+    /// How long the end of the process waits for the last answers to be sent.
+    private static let farewell = Duration.seconds(1)
+
+    private let devices: DeviceAPI
+    private let topics: MQTTTopics
+    private let logger: Logger
+    private(set) var connection: MQTTConnectionLog
+    private var client: MQTTClient?
+    private var isStopping = false
+    private var open = 0
+    private var requests: UInt64 = 0
+    private var ignored: UInt64 = 0
+    private var unsent: UInt64 = 0
+    private var explained: Set<MQTTTopics.Ignored> = []
+
+    /// Starts to connect; the loop must add `source`.
+    ///
+    /// - Parameters:
+    ///   - settings: section [mqtt].
+    ///   - broker: its url.
+    ///   - devices: answers the requests.
+    ///   - logger: takes a line for each change.
+    init(
+        _ settings: Configuration.MQTT, _ broker: BrokerAddress, _ devices: DeviceAPI, _ logger: Logger
+    ) throws(DaemonError) {
+        self.devices = devices
+        self.logger = logger
+        topics = MQTTTopics(
+            hasProperties: settings.version == .v5, responseTopics: settings.responseTopics,
+            sharedResponses: settings.sharedResponses)
+        connection = MQTTConnectionLog(broker, clientId: settings.clientId, logger)
+        var options = MQTTOptions(
+            host: broker.host, port: broker.port, clientId: settings.clientId,
+            version: settings.version == .v5 ? .v5 : .v311, login: try settings.login(),
+            subscriptions: MQTTTopics.subscriptions)
+        options.maximumPayload = MQTTRequest.maximumBody
+        logger.notice("mqtt asks at \(broker) as client \(settings.clientId), in clear")
+        if settings.sharedResponses {
+            logger.warning(
+                "[mqtt] shared-responses = yes: without the plugin every client of the broker can read every answer")
+        }
+        let started = try orFail { () throws(SystemError) in
+            try MQTTClient(options) { [unowned self] event in handle(event) }
+        }
+        client = started
+    }
+
+    /// What the loop drives.
+    var source: (any EventSource)? { client }
+
+    /// Answers no more requests.
+    func quiesce() { isStopping = true }
+
+    /// Sends the last answers and takes leave of the broker.
+    func stop() { client?.stop(within: Self.farewell) }
+
+    /// Writes the members of the status.
+    func writeStatus(to json: inout JSONWriter) {
+        connection.writeStatus(to: &json)
+        json.member("requests", requests)
+        json.member("ignored", ignored)
+        json.member("unsent", unsent)
+    }
+
+    // MARK: - Events
+
+    private func handle(_ event: MQTTEvent) {
+        switch event {
+        case .message(let message): take(message)
+        case .published: break
+        case .failed(_, let reason):
+            unsent += 1
+            logger.info("mqtt did not send an answer: \(reason)")
+        case .connecting, .connected, .subscribed, .disconnected: connection.note(event)
+        }
+    }
+
+    private func take(_ message: MQTTMessage) {
+        guard !isStopping else { return }
+        let request = MQTTRequest(
+            topic: message.topic, payload: message.payload, isRetained: message.isRetained,
+            responseTopic: message.responseTopic, correlationData: message.correlationData)
+        setOpen(open + 1)
+        let reason = devices.handle(request, topics) { [self] answer in
+            setOpen(open - 1)
+            send(answer)
+        }
+        guard let reason else {
+            requests += 1
+            return
+        }
+        setOpen(open - 1)
+        ignored += 1
+        guard explained.insert(reason).inserted else { return }
+        logger.notice("mqtt ignores a message: \(reason.rawValue); further ones are counted in the status")
+    }
+
+    /// An answer that cannot be sent is dropped: the device asks again, and gets the same one.
+    private func send(_ answer: MQTTAnswer) {
+        var publication = MQTTPublication(topic: answer.topic, payload: answer.payload)
+        publication.expiry = MQTTTopics.answerExpiry
+        publication.correlationData = answer.correlationData
+        if client?.publish(publication) == nil { unsent += 1 }
+    }
+
+    private func setOpen(_ count: Int) {
+        open = count
+        if open >= Self.maximumOpen {
+            client?.isPaused = true
+        } else if open <= Self.maximumOpen / 2 {
+            client?.isPaused = false
+        }
+    }
+}
+
+extension Configuration.MQTT {
+    /// User name and password, the latter from its file.
+    fileprivate func login() throws(DaemonError) -> MQTTLogin? {
+        if username.isEmpty {
+            guard passwordFile.isEmpty else {
+                throw DaemonError(.configuration, "[mqtt] password-file is of no use without username; set both")
+            }
+            return nil
+        }
+        let password = passwordFile.isEmpty ? nil : try SecretFile.read(passwordFile, key: "[mqtt] password-file")
+        return MQTTLogin(username: username, password: password)
+    }
+}
