@@ -56,15 +56,16 @@ let package = Package(
         target("HTTPMessage", ["EventLoop", "JSON"]),
         target("HTTPServer", ["CLinux", "CMicrohttpd", "EventLoop", "HTTPMessage"]),
         target("MQTTClient", ["CLinux", "CMosquitto", "EventLoop"]),
-        target("DeviceAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
+        target("DeviceAPI", ["CoAPMessage", "Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
         target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
 
         target("ControlClient", ["CLinux", "HTTPMessage", "JSON"]),
         target(
             "Daemon",
             [
-                "AdminAPI", "CLinux", "CMicrohttpd", "Configuration", "Crypto", "DeviceAPI", "EventLoop", "HTTPMessage",
-                "HTTPServer", "JSON", "Journal", "MQTTClient", "Provisioning", "Store", logging,
+                "AdminAPI", "CLinux", "CMicrohttpd", "CoAPMessage", "CoAPServer", "Configuration", "Crypto",
+                "DeviceAPI", "EventLoop", "HTTPMessage", "HTTPServer", "JSON", "Journal", "MQTTClient", "Provisioning",
+                "Store", logging,
             ]),
         .executableTarget(
             name: "nearhub",

@@ -1,3 +1,5 @@
+internal import CoAPMessage
+internal import CoAPServer
 internal import Configuration
 internal import EventLoop
 internal import Glibc
@@ -9,30 +11,34 @@ internal import Logging
 struct Faces {
     /// All servers, the one for administrators among them.
     private(set) var servers: [HTTPServer] = []
-    private var listening: [String] = []
-    private var failed: [(address: String, reason: String)] = []
+    /// All servers of CoAP.
+    private(set) var coapServers: [CoAPServer] = []
+    private var http = Addresses()
+    private var coap = Addresses()
     private var socket = ""
 
-    /// Opens the addresses for devices; one that cannot be had is reported and no reason to stop, all of them are.
+    /// Opens the addresses for devices over HTTP.
     mutating func openHTTP(
         _ addresses: [ListenAddress], _ limits: ConnectionLimits, _ logger: Logger,
         _ handler: @escaping HTTPServer.Handler
     ) throws(DaemonError) {
-        if addresses.isEmpty { logger.notice("http is off: [http] listen is empty") }
-        var last: SystemError?
-        for address in addresses {
-            do throws(SystemError) {
-                let server = try HTTPServer(.tcp(host: address.host, port: address.port), limits: limits, handler)
-                logger.notice("http listens on \(server.address), in clear")
-                listening.append(server.address)
-                servers.append(server)
-            } catch {
-                logger.warning("http does not listen on \(address): \(error.reason)")
-                failed.append((address.description, error.reason))
-                last = error
-            }
+        try http.open("http", addresses, logger) { address throws(SystemError) in
+            let server = try HTTPServer(.tcp(host: address.host, port: address.port), limits: limits, handler)
+            servers.append(server)
+            return server.address
         }
-        if let last, servers.isEmpty { throw Self.occupied(last, "[http] listen") }
+    }
+
+    /// Opens the addresses for devices over CoAP.
+    mutating func openCoAP(
+        _ addresses: [ListenAddress], _ resources: [CoAPResource], _ logger: Logger,
+        _ handler: @escaping CoAPServer.Handler
+    ) throws(DaemonError) {
+        try coap.open("coap", addresses, logger) { address throws(SystemError) in
+            let server = try CoAPServer(host: address.host, port: address.port, resources: resources, handler)
+            coapServers.append(server)
+            return server.address
+        }
     }
 
     /// Opens the Unix socket for administrators.
@@ -41,15 +47,67 @@ struct Faces {
     {
         do throws(SystemError) {
             servers.append(try HTTPServer(.unix(path: path), limits: nil, handler))
-        } catch { throw Self.occupied(error, "[admin] socket") }
+        } catch { throw DaemonError(occupied: error, "[admin] socket") }
         socket = path
         logger.notice("administrators reach the hub at \(path), not over the network")
     }
 
-    /// Writes the members `http` and `admin` of the status.
+    /// Writes the members `http`, `coap` and `admin` of the status.
     func writeStatus(to json: inout JSONWriter, connections: Int) {
         json.name("http")
         json.beginObject()
+        http.write(to: &json)
+        json.member("connections", connections)
+        json.member("requests", servers.dropLast().reduce(0) { $0 + $1.requests })
+        json.endObject()
+        json.name("coap")
+        json.beginObject()
+        coap.write(to: &json)
+        json.member("requests", coapServers.reduce(0) { $0 + $1.requests })
+        json.endObject()
+        json.name("admin")
+        json.beginObject()
+        json.member("socket", Text(socket))
+        json.endObject()
+    }
+
+    /// Takes the Unix socket away, so that the command line sees at once that no hub is there.
+    func removeSocket() {
+        if !socket.isEmpty { _ = unsafe unlink(socket) }
+    }
+}
+
+/// The addresses of one face.
+private struct Addresses {
+    private var listening: [String] = []
+    private var failed: [(address: String, reason: String)] = []
+
+    /// Opens all; one that cannot be had is reported and no reason to stop, all of them are.
+    ///
+    /// - Parameters:
+    ///   - face: its name, which is also its section of the configuration.
+    ///   - addresses: none if the face is off.
+    ///   - logger: takes a line for each.
+    ///   - listen: opens one, and answers where it listens.
+    mutating func open(
+        _ face: String, _ addresses: [ListenAddress], _ logger: Logger,
+        _ listen: (ListenAddress) throws(SystemError) -> String
+    ) throws(DaemonError) {
+        if addresses.isEmpty { logger.notice("\(face) is off: [\(face)] listen is empty") }
+        for address in addresses {
+            do throws(SystemError) {
+                listening.append(try listen(address))
+                logger.notice("\(face) listens on \(listening.last ?? ""), in clear")
+            } catch {
+                logger.warning("\(face) does not listen on \(address): \(error.reason)")
+                failed.append((address.description, error.reason))
+                if failed.count == addresses.count { throw DaemonError(occupied: error, "[\(face)] listen") }
+            }
+        }
+    }
+
+    /// Writes the members `listening` and `failed`.
+    func write(to json: inout JSONWriter) {
         json.name("listening")
         json.beginArray()
         for address in listening { json.text(Text(address)) }
@@ -63,22 +121,14 @@ struct Faces {
             json.endObject()
         }
         json.endArray()
-        json.member("connections", connections)
-        json.member("requests", servers.dropLast().reduce(0) { $0 + $1.requests })
-        json.endObject()
-        json.name("admin")
-        json.beginObject()
-        json.member("socket", Text(socket))
-        json.endObject()
     }
+}
 
-    /// Takes the Unix socket away, so that the command line sees at once that no hub is there.
-    func removeSocket() {
-        if !socket.isEmpty { _ = unsafe unlink(socket) }
-    }
-
-    private static func occupied(_ error: SystemError, _ key: String) -> DaemonError {
-        error.code == EADDRINUSE
+extension DaemonError {
+    /// An address that the hub cannot do without, and the key that names it.
+    fileprivate init(occupied error: SystemError, _ key: String) {
+        self =
+            error.code == EADDRINUSE
             ? DaemonError(.unavailable, "\(error); stop the program that has it, or change \(key)")
             : DaemonError(.inputOutput, "\(error); change \(key)")
     }

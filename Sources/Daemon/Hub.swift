@@ -1,4 +1,5 @@
 internal import AdminAPI
+internal import CoAPServer
 internal import Configuration
 internal import DeviceAPI
 internal import EventLoop
@@ -47,6 +48,7 @@ final class Hub {
         try orFail { () throws(SystemError) in
             try loop.add(signals)
             for server in faces.servers { try loop.add(server) }
+            for server in faces.coapServers { try loop.add(server) }
             if let source = mqtt?.source { try loop.add(source) }
             if let interval = notifier.watchdogInterval {
                 try loop.add(Timer(every: interval) { [notifier] in notifier.notify("WATCHDOG=1") })
@@ -67,6 +69,9 @@ final class Hub {
         let admin = AdminAPI(store) { [unowned self] json in writeStatus(to: &json) }
         try faces.openHTTP(configuration.http.listen, limits, logger) { [unowned self] request, exchange in
             if isStopping { return exchange.answer(.stopping) }
+            devices.handle(request, exchange.answer)
+        }
+        try faces.openCoAP(configuration.coap.listen, DeviceAPI.coapResources, logger) { request, exchange in
             devices.handle(request, exchange.answer)
         }
         try faces.openAdmin(configuration.admin.socket, logger) { [unowned self] request, exchange in
@@ -115,8 +120,8 @@ final class Hub {
             limits.maximum = fresh.http.maxConnections
             limits.maximumPerAddress = fresh.http.maxConnectionsPerAddress
             let moved =
-                fresh.http.listen != configuration.http.listen || fresh.mqtt != configuration.mqtt
-                || fresh.admin != configuration.admin
+                fresh.http.listen != configuration.http.listen || fresh.coap != configuration.coap
+                || fresh.mqtt != configuration.mqtt || fresh.admin != configuration.admin
             logger.notice(
                 "configuration read again\(moved ? "; what is new of addresses and [mqtt] needs a restart" : "")")
         } catch { logger.error("\(error); nothing has changed") }
@@ -134,6 +139,7 @@ final class Hub {
             server.run()
             server.stop()
         }
+        for server in faces.coapServers { server.stop() }
         mqtt?.stop()
         faces.removeSocket()
         logger.notice("stopped: everything is on disk")

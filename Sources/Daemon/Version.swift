@@ -1,3 +1,4 @@
+internal import CoAPServer
 internal import Crypto
 internal import HTTPServer
 internal import JSON
@@ -11,7 +12,7 @@ public enum Version {
 
     /// The libraries that matter in a bug report, with their versions at run time.
     public static var libraries: [(name: String, version: String)] {
-        [HTTPServer.library, MQTTClient.library, JSONValue.library, Digest.library, Log.library]
+        [HTTPServer.library, CoAPServer.library, MQTTClient.library, JSONValue.library, Digest.library, Log.library]
     }
 
     /// One line: `nearhub 0.1.0 (libmicrohttpd 0.9.75, …)`.

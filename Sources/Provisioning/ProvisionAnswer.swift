@@ -2,6 +2,18 @@ internal import JSON
 
 /// The JSON that a device reads (protocol.md 6 with D3 and D6); one shape for every face.
 public struct ProvisionAnswer: Sendable {
+    /// What the answer says, for faces that have codes for it.
+    public enum Status: Sendable, Equatable {
+        /// The device has its credentials.
+        case success
+        /// Unknown key, wrong secret or disabled profile.
+        case notFound
+        /// Refused.
+        case failure(Reason)
+    }
+
+    /// What the answer says.
+    public let status: Status
     /// All members, without the brace at the end.
     private var json = JSONWriter()
     /// What every release of ThingsBoard sends ends here.
@@ -17,6 +29,11 @@ public struct ProvisionAnswer: Sendable {
     ///   - outcome: how the request ended.
     ///   - legacyFields: whether anything may follow ThingsBoard's own members.
     public init(_ outcome: Decision.Outcome, legacyFields: Bool) {
+        switch outcome {
+        case .success: status = .success
+        case .notFound: status = .notFound
+        case .failure(let reason): status = .failure(reason)
+        }
         switch outcome {
         case .success(let device, let madeUpName):
             begin(device.credentials)
@@ -35,6 +52,7 @@ public struct ProvisionAnswer: Sendable {
 
     /// The answer to a request that could not be read, where the face has no error answer of its own.
     public init(_ malformed: MalformedRequest, legacyFields: Bool) {
+        status = .failure(.malformed)
         beginFailure(.malformed, legacyFields)
         if legacyFields { add { $0.member("detail", Text(malformed.detail)) } }
     }

@@ -33,6 +33,7 @@ struct ConfigurationFileTests {
 
     @Test func `an empty list turns HTTP off`() throws {
         #expect(try load("[http]\nlisten =\n").http.listen.isEmpty)
+        #expect(try load("[coap]\nlisten =\n").coap.listen.isEmpty)
         #expect(try load("[http]\nlisten =\n 127.0.0.1:1\n").http.listen.count == 1)
     }
 
