@@ -59,7 +59,7 @@ let package = Package(
         target("DeviceAPI", ["CoAPMessage", "Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
         target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
 
-        target("ControlClient", ["CLinux", "HTTPMessage", "JSON"]),
+        target("ControlClient", ["CLinux", "EventLoop", "HTTPMessage", "JSON", "MQTTClient"]),
         target(
             "Daemon",
             [

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Configuration
 internal import ControlClient
 internal import Daemon
 internal import JSON
@@ -9,10 +10,17 @@ struct Provision: ParsableCommand {
         abstract: "Ask a hub for credentials, as a device does.",
         discussion: """
             For trying a profile out, and for factory lines that provision in a device's place. Any ThingsBoard server is \
-            asked just as well. The request is one POST of JSON to /api/v1/provision; key and secret are those of the \
-            profile (nearhub profile create prints them), and come from files, so that they stand in no process list:
+            asked just as well. Key and secret are those of the profile (nearhub profile create prints them), and come \
+            from files, so that they stand in no process list. Over HTTP the request is one POST to /api/v1/provision:
 
               nearhub provision --http http://192.0.2.1:8080 --name pump-1 \\
+                  --key-file pumps.key --secret-file pumps.secret
+
+            Over MQTT it is a message to /provision/request at a broker, as user "provision"; the answer comes on \
+            /provision/response. With --mqtt-topic-suffix X both topics get a level of their own, which a broker can \
+            keep private:
+
+              nearhub provision --mqtt mqtt://192.0.2.2 --mqtt-topic-suffix pump-1 --name pump-1 \\
                   --key-file pumps.key --secret-file pumps.secret
 
             Without --name the hub makes a name up. Without --credentials-file it makes an access token; else the device \
@@ -34,7 +42,14 @@ struct Provision: ParsableCommand {
             request may be sent again: within the profile's repeat window the hub answers with the same credentials.
             """)
 
-    @Option(help: ArgumentHelp("The hub, as http://HOST:PORT.", valueName: "url")) var http: String
+    @Option(help: ArgumentHelp("The hub, as http://HOST:PORT.", valueName: "url")) var http: String?
+
+    @Option(help: ArgumentHelp("The broker at which the hub listens, as mqtt://HOST[:PORT].", valueName: "url"))
+    var mqtt: String?
+
+    @Option(help: ArgumentHelp("Ask over MQTT on /provision/request/LEVEL.", valueName: "level"))
+    var mqttTopicSuffix: String?
+
     @Option(help: ArgumentHelp("The device's name.", valueName: "name")) var name: String?
 
     @Option(help: ArgumentHelp("A file with the profile's key (- is stdin).", valueName: "file"), completion: .file())
@@ -56,15 +71,35 @@ struct Provision: ParsableCommand {
 
     func run() throws {
         try InputFile.refuseTwoStandardInputs(keyFile, secretFile, credentialsFile)
-        let side = try DeviceSide(http)
+        let ask = try way()
         var request = ProvisionRequest(key: try InputFile(keyFile).text(), secret: try InputFile(secretFile).text())
         request.name = name.map { Text($0) }
         request.credentials = try credentialsFile.map(Self.credentials)
         request.isGateway = gateway
-        let answer = try side.provision(request)
+        let answer = try ask(request)
         if json { try Output.write(answer.body + (answer.body.last == UInt8(ascii: "\n") ? [] : [UInt8(ascii: "\n")])) }
         guard answer.status < 400, answer.outcome == "SUCCESS" else { throw Self.refusal(answer) }
         if !json { try Output.write(Self.details(answer.json).text) }
+    }
+
+    /// The one way that was chosen.
+    private func way() throws -> (ProvisionRequest) throws -> ProvisionAnswer {
+        guard mqttTopicSuffix == nil || mqtt != nil else {
+            throw Failure(.usage, "usage", "--mqtt-topic-suffix belongs to --mqtt")
+        }
+        switch (http, mqtt) {
+        case (let url?, nil): return try DeviceSide(url).provision
+        case (nil, let url?):
+            let broker: BrokerAddress
+            do { broker = try BrokerAddress(url) } catch {
+                let why =
+                    error == .encrypted
+                    ? "this version speaks MQTT without TLS only" : "is not of the form mqtt://HOST[:PORT]"
+                throw Failure(.usage, printable(url), why, "an example is mqtt://192.0.2.2:1883")
+            }
+            return try MQTTDeviceSide(host: broker.host, port: broker.port, topicSuffix: mqttTopicSuffix).provision
+        default: throw Failure(.usage, "usage", "one of --http and --mqtt says where the hub is")
+        }
     }
 
     private static func credentials(_ path: String) throws(Failure) -> DeviceCredentials {
@@ -127,6 +162,8 @@ extension Provision {
             case "ALREADY_PROVISIONED":
                 "this device has its credentials already, and the profile's repeat window is over"
             case "QUOTA": "the profile has as many devices as it may have"
+            case "PRIVATE_ANSWER_IMPOSSIBLE":
+                "everybody could read the answer there: use --mqtt-topic-suffix, or Nearhub's plugin for Mosquitto"
             case "STORAGE": "the hub cannot write to its disk: its log has the cause"
             default: nil
             }
