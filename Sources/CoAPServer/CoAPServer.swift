@@ -191,6 +191,8 @@ extension Reply {
 extension CoAPServer {
     /// The library that serves, and its version at run time.
     public static var library: (name: String, version: String) {
-        ("libcoap", unsafe coap_package_version().map { unsafe String(cString: $0) } ?? "")
+        // "libcoap 4.3.1"
+        let text = unsafe coap_package_version().map { unsafe String(cString: $0) } ?? ""
+        return ("libcoap", text.split(separator: " ").last.map(String.init) ?? text)
     }
 }
