@@ -18,6 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 C_PROGRAMS = {
     "httpref": ["httpref.c", "-lmicrohttpd", "-ljansson", "-lpthread"],
+    "mqttref": ["mqttref.c", "-lmosquitto", "-ljansson", "-lpthread"],
+    "mqttload": ["mqttload.c", "-lmosquitto"],
     "synclimit": ["synclimit.c"],
     "slowsync.so": ["-shared", "-fPIC", "slowsync.c", "-ldl"],
 }
@@ -118,7 +120,7 @@ class Daemon(Server):
 
     def __init__(
         self, stack: ExitStack, binary: Path, directory: Path, name: str = "nearhub",
-        environment: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None, settings: tuple[str, ...] = (),
     ):
         self.binary = binary
         self.port = free_port()
@@ -126,10 +128,10 @@ class Daemon(Server):
         configuration = directory / f"{name}.conf"
         configuration.write_text("")
         (directory / name).mkdir(mode=0o700)
-        settings = [
-            f"http.listen=127.0.0.1:{self.port}", "http.max-connections-per-address=1024",
-            f"admin.socket={self.socket}", "log.level=warning",
-        ]
+        settings = (
+            f"http.listen=127.0.0.1:{self.port}", "http.max-connections-per-address=1024", "coap.listen=",
+            f"admin.socket={self.socket}", "log.level=warning", *settings,
+        )
         command = [str(binary), "serve", "--config", str(configuration), "--state", str(directory / name)]
         for setting in settings:
             command += ["--set", setting]
