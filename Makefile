@@ -89,6 +89,7 @@ install: ## install into DESTDIR (build first): binary, configuration, systemd u
 	install -D -m 644 systemd/nearhub.service $(DESTDIR)/usr/lib/systemd/system/nearhub.service
 	install -D -m 644 systemd/nearhub.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/nearhub.conf
 	install -D -m 644 -t $(DESTDIR)/usr/share/doc/nearhub README.md CHANGELOG.md SECURITY.md LICENSE
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/nearhub/mosquitto etc/mosquitto/*
 	@test -n "$(DESTDIR)" || echo "start it: systemd-sysusers && systemctl daemon-reload && systemctl enable --now nearhub"
 
 clean: ## remove what was built; ./state stays

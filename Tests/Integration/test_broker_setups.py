@@ -7,6 +7,7 @@ login and by a user of the password file, while the broker writes its database f
 import json
 import re
 import signal
+import subprocess
 
 import pytest
 from paho.mqtt.packettypes import PacketTypes
@@ -338,14 +339,46 @@ def test_it_starts_where_debian_includes_it(brokers, configuration):
 # The README
 
 
+def readme_blocks() -> list[str]:
+    section = (REPOSITORY / "README.md").read_text().split("## Which broker set-up do I need?")[1].split("\n## ")[0]
+    return re.findall(r"```\n(.*?)```", section, re.DOTALL)
+
+
 def test_the_readme_shows_what_is_shipped():
-    """Each configuration in the README, without comments, is the file it names."""
-    readme = (REPOSITORY / "README.md").read_text()
-    section = readme.split("## Which broker set-up do I need?")[1].split("\n## ")[0]
-    blocks = dict(re.findall(r"```\n# (\S+)\n(.*?)```", section, re.DOTALL))
+    """Each configuration in the README is the file that it names, without comments."""
+    blocks = dict(block[2:].split("\n", 1) for block in readme_blocks() if block.startswith("# /"))
     assert set(blocks) == {f"/etc/mosquitto/{name}" for name in (
         "conf.d/nearhub.conf", "conf.d/acl.conf", "nearhub.acl", "conf.d/mqtt5.conf", "mqtt5.acl")}  # fmt: skip
     for path, text in blocks.items():
         file = (SHIPPED / path.rsplit("/", 1)[1]).read_text()
         lines = [line for line in file.splitlines() if line and not line.startswith("#")]
         assert text.splitlines() == lines, path
+
+
+@setups
+def test_the_readmes_commands_work(setup, brokers, hubs):
+    """The hub's password made as the README says, its [mqtt], and one request by hand."""
+    blocks = readme_blocks()
+    [make_password] = [block for block in blocks if block.startswith("umask")]
+    [section] = [block for block in blocks if block.startswith("[mqtt]")]
+    by_hand = [block for block in blocks if block.startswith("mosquitto_rr")][SETUPS.index(setup)]
+
+    broker = brokers(configuration=shipped(setup.configuration))
+    script = make_password.replace("/etc/nearhub", str(broker.directory)).replace(
+        "/etc/mosquitto/nearhub.pw", str(broker.password_file)
+    )
+    script = re.sub(r"^chown .*\n", "", script, flags=re.MULTILINE)
+    subprocess.run(["bash", "-euc", script], check=True, cwd=broker.directory)
+    if setup.password:
+        subprocess.run(["mosquitto_passwd", "-b", broker.password_file, "provision", setup.password], check=True)
+    broker.guard((broker.directory / "mqtt.password").read_text().strip())
+    broker.start()
+    section = section.replace("mqtt://127.0.0.1", broker.url).replace("/etc/nearhub", str(broker.directory))
+    hub = hubs(*setup.settings)
+    hub.configuration.write_text(hub.configuration.read_text() + "\n" + section)
+    hub.start().connected()
+    request = hub.file("request.json", json.dumps(hub.create_profile().request("meter-1")))
+    command = by_hand.replace("PASSWORD", setup.password or "").replace("request.json", str(request))
+    command = command.replace("mosquitto_rr", f"mosquitto_rr -p {broker.port} -W 10")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20, check=True)
+    assert guard(broker, hub, json.loads(done.stdout)) == hub.credentials("meter-1")["credentialsId"]

@@ -188,6 +188,24 @@ def test_a_takeover_without_a_request_is_the_brokers_business(site):
     second.close()
 
 
+def test_the_devices_login_inherits_nothing_from_another_users_session(site):
+    """A broker lets anybody connect with a client id who may connect at all; but what was meant for the owner stays."""
+    options = {"username": "other", "password": "other-password", "clean": False}
+    owner = Client(site.broker, "application", subscribe=("news",), **options)
+    owner.close()
+    sender = Client(site.broker, "sender", username="other", password="other-password", subscribe=())
+    sender.publish("news", "while away", 1)
+    sender.settle()
+    attacker = Client(site.broker, "application", clean=False)
+    assert attacker.code == 0
+    sender.publish("news", "while taken over", 1)
+    sender.settle()
+    attacker.settle()
+    assert not attacker.received
+    for one in (attacker, sender):
+        one.close()
+
+
 @pytest.mark.parametrize("username", ("provision", "other"))
 def test_nobody_else_connects_with_the_hubs_client_id(site, username):
     attacker = Client(site.broker, "nearhub", username=username, password=OTHER.get(username), subscribe=())
