@@ -52,6 +52,7 @@ let package = Package(
         target("Store", ["CLinux", "CXXHash", "Crypto", "EventLoop", "Journal", "JSON", "Provisioning"]),
 
         target("CoAPMessage"),
+        target("CoAPClient", ["CCoap", "CoAPMessage"]),
         target("CoAPServer", ["CCoap", "CoAPMessage", "EventLoop"]),
         target("HTTPMessage", ["EventLoop", "JSON"]),
         target("HTTPServer", ["CLinux", "CMicrohttpd", "EventLoop", "HTTPMessage"]),
@@ -59,7 +60,9 @@ let package = Package(
         target("DeviceAPI", ["CoAPMessage", "Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
         target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
 
-        target("ControlClient", ["CLinux", "EventLoop", "HTTPMessage", "JSON", "MQTTClient"]),
+        target(
+            "ControlClient",
+            ["CLinux", "CoAPClient", "CoAPMessage", "EventLoop", "HTTPMessage", "JSON", "MQTTClient"]),
         target(
             "Daemon",
             [

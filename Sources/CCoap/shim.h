@@ -1,6 +1,7 @@
 #include <coap3/coap.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <syslog.h>
 
 // An address for libcoap: a union of socket addresses of which Swift can take none by its size alone.
 static inline int ccoap_address(coap_address_t *address, const struct sockaddr *socket_address, socklen_t size) {
@@ -9,6 +10,17 @@ static inline int ccoap_address(coap_address_t *address, const struct sockaddr *
     memcpy(&address->addr, socket_address, size);
     address->size = size;
     return 1;
+}
+
+// libcoap's messages carry what strangers send, on any level: what matters is told by the functions' results.
+static void ccoap_drop_message(coap_log_t level, const char *message) {
+    (void)level;
+    (void)message;
+}
+
+static inline void ccoap_silence(void) {
+    coap_set_log_level(LOG_EMERG);
+    coap_set_log_handler(ccoap_drop_message);
 }
 
 // The remote end of a session as the fields of an IPv6 address, IPv4 as IPv4-mapped; its port, in the host's order.

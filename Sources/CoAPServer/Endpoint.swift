@@ -23,7 +23,7 @@ func openEndpoint(host: String, port: UInt16) throws(SystemError) -> OpenEndpoin
     defer { unsafe freeaddrinfo(found) }
     if port != 0 { try unsafe probe(info, shown) }
     coap_startup()
-    silence()
+    ccoap_silence()
     var address = coap_address_t()
     guard unsafe ccoap_address(&address, info.ai_addr, info.ai_addrlen) == 1,
         let context = unsafe coap_new_context(nil)
@@ -54,14 +54,6 @@ private func probe(_ info: addrinfo, _ shown: String) throws(SystemError) {
     let raw = file.raw
     try system("listen on", shown) { unsafe bind(raw, info.ai_addr, info.ai_addrlen) }
 }
-
-/// libcoap's messages carry what strangers send, on any level; ours say what matters.
-private func silence() {
-    coap_set_log_level(coap_log_t(0))
-    unsafe coap_set_log_handler(dropLogLine)
-}
-
-private func dropLogLine(_ level: coap_log_t, _ line: UnsafePointer<CChar>?) {}
 
 private func limit(_ context: OpaquePointer, _ endpoint: OpaquePointer) {
     // Each source port is a session, and libcoap walks over all of them.

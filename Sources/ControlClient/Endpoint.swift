@@ -33,35 +33,51 @@ public struct HTTPAddress: Sendable, Hashable {
     ///
     /// - Throws: another scheme, a user, a query, blanks, or a port that is none.
     public init(_ url: String) throws(ControlError) {
-        let scheme = "http://"
         guard !url.lowercased().hasPrefix("https://") else {
             throw ControlError(
                 .address, url, "this version speaks plain HTTP only", advice: "use http:// inside a trusted network")
         }
-        guard url.lowercased().hasPrefix(scheme) else { throw Self.unusable(url) }
-        let rest = url.dropFirst(scheme.count)
+        let parts = try URLParts(url, scheme: "http", port: 80)
+        endpoint = .tcp(host: parts.host, port: parts.port)
+        path = parts.path
+    }
+}
+
+/// A URL of a scheme without TLS taken apart.
+struct URLParts: Sendable, Hashable {
+    /// A host name or numeric address, IPv6 without brackets.
+    let host: String
+    let port: UInt16
+    /// The path, with its leading slash; empty when the URL has none.
+    let path: String
+
+    /// Reads `SCHEME://HOST[:PORT][/PATH]`.
+    ///
+    /// - Throws: another scheme, a user, a query, blanks, or a port that is none.
+    init(_ url: String, scheme: String, port fallback: UInt16) throws(ControlError) {
+        let unusable = ControlError(
+            .address, printable(url), "is not of the form \(scheme)://HOST:PORT",
+            advice: "an example is \(scheme)://192.0.2.1:\(fallback == 80 ? 8080 : fallback)")
+        let start = "\(scheme)://"
+        guard url.lowercased().hasPrefix(start) else { throw unusable }
+        let rest = url.dropFirst(start.count)
         let slash = rest.firstIndex(of: "/") ?? rest.endIndex
         let visible = url.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
-        guard visible, !url.contains(where: { "@?#\\\"<>".contains($0) }) else { throw Self.unusable(url) }
+        guard visible, !url.contains(where: { "@?#\\\"<>".contains($0) }) else { throw unusable }
         var authority = rest[..<slash]
-        var port: UInt16 = 80
+        var port = fallback
         if let colon = authority.lastIndex(of: ":"), !authority[colon...].contains("]") {
             let digits = authority[authority.index(after: colon)...]
             guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = UInt16(digits), number > 0 else {
-                throw Self.unusable(url)
+                throw unusable
             }
             port = number
             authority = authority[..<colon]
         }
         if authority.hasPrefix("["), authority.hasSuffix("]") { authority = authority.dropFirst().dropLast() }
-        guard !authority.isEmpty, !authority.contains(where: { "[]".contains($0) }) else { throw Self.unusable(url) }
-        endpoint = .tcp(host: String(authority), port: port)
+        guard !authority.isEmpty, !authority.contains(where: { "[]".contains($0) }) else { throw unusable }
+        host = String(authority)
+        self.port = port
         path = String(rest[slash...])
-    }
-
-    private static func unusable(_ url: String) -> ControlError {
-        ControlError(
-            .address, printable(url), "is not of the form http://HOST:PORT",
-            advice: "an example is http://192.0.2.1:8080")
     }
 }

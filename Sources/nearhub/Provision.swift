@@ -16,6 +16,11 @@ struct Provision: ParsableCommand {
               nearhub provision --http http://192.0.2.1:8080 --name pump-1 \\
                   --key-file pumps.key --secret-file pumps.secret
 
+            Over CoAP it is the same as a confirmable request by UDP:
+
+              nearhub provision --coap coap://192.0.2.1 --name pump-1 \\
+                  --key-file pumps.key --secret-file pumps.secret
+
             Over MQTT it is a message to /provision/request at a broker, as user "provision"; the answer comes on \
             /provision/response. With --mqtt-topic-suffix X both topics get a level of their own, which a broker can \
             keep private:
@@ -43,6 +48,8 @@ struct Provision: ParsableCommand {
             """)
 
     @Option(help: ArgumentHelp("The hub, as http://HOST:PORT.", valueName: "url")) var http: String?
+
+    @Option(help: ArgumentHelp("The hub, as coap://HOST[:PORT].", valueName: "url")) var coap: String?
 
     @Option(help: ArgumentHelp("The broker at which the hub listens, as mqtt://HOST[:PORT].", valueName: "url"))
     var mqtt: String?
@@ -87,9 +94,10 @@ struct Provision: ParsableCommand {
         guard mqttTopicSuffix == nil || mqtt != nil else {
             throw Failure(.usage, "usage", "--mqtt-topic-suffix belongs to --mqtt")
         }
-        switch (http, mqtt) {
-        case (let url?, nil): return try DeviceSide(url).provision
-        case (nil, let url?):
+        switch (http, coap, mqtt) {
+        case (let url?, nil, nil): return try DeviceSide(url).provision
+        case (nil, let url?, nil): return try CoAPDeviceSide(url).provision
+        case (nil, nil, let url?):
             let broker: BrokerAddress
             do { broker = try BrokerAddress(url) } catch {
                 let why =
@@ -98,7 +106,7 @@ struct Provision: ParsableCommand {
                 throw Failure(.usage, printable(url), why, "an example is mqtt://192.0.2.2:1883")
             }
             return try MQTTDeviceSide(host: broker.host, port: broker.port, topicSuffix: mqttTopicSuffix).provision
-        default: throw Failure(.usage, "usage", "one of --http and --mqtt says where the hub is")
+        default: throw Failure(.usage, "usage", "one of --http, --coap and --mqtt says where the hub is")
         }
     }
 
