@@ -93,7 +93,7 @@ public import EventLoop
         guard let method = CoAPMethod(rawValue: message.code), resource.methods.contains(method) else {
             return unsafe refuse(message, .methodNotAllowed, over: session)
         }
-        guard !message.hasBadOption else { return unsafe refuse(message, .badOption, over: session) }
+        guard !message.hasBadBlock else { return unsafe refuse(message, .badRequest, over: session) }
         let peer = unsafe Peer(of: session)
         let key = RecentRequests<Reply>.Key(peer: peer, messageID: message.origin.messageID)
         switch recent.recall(key, fingerprint: message.fingerprint, at: now) {

@@ -30,8 +30,8 @@ struct Message {
     private(set) var block2: BlockOption?
     private(set) var size1: UInt32?
     private(set) var requestTag: [UInt8] = []
-    /// Whether an option is there twice or not as it must be.
-    private(set) var hasBadOption = false
+    /// Whether a block option is there twice, or has the reserved size.
+    private(set) var hasBadBlock = false
     let payload: [UInt8]
     /// Bytes of the whole message.
     private(set) var size: Int
@@ -84,7 +84,7 @@ struct Message {
         _ value: UnsafeBufferPointer<UInt8>, into member: WritableKeyPath<Message, BlockOption?>
     ) {
         let block = unsafe BlockOption(value)
-        if block == nil || self[keyPath: member] != nil { hasBadOption = true }
+        if block == nil || self[keyPath: member] != nil { hasBadBlock = true }
         self[keyPath: member] = block
     }
 }
