@@ -104,7 +104,7 @@ public struct MQTTDeviceSide: Sendable {
             }
         case .disconnected(let loss, _):
             switch loss.kind {
-            case .refused:
+            case .refused, .denied:
                 ControlError(
                     .forbidden, subject, "the broker refuses the connection: \(printable(loss.reason))",
                     advice: "let the user provision in, without a password")

@@ -31,7 +31,8 @@ public enum Daemon {
     /// - Returns: one line for people for each thing that is fine.
     /// - Throws: the first thing that is not.
     public static func check(_ options: ServeOptions) throws(DaemonError) -> [String] {
-        _ = try options.configuration()
+        let configuration = try options.configuration()
+        if configuration.mqtt.url != nil { _ = try configuration.mqtt.login() }
         var lines = ["configuration: \(options.file ?? "all defaults")"]
         guard unsafe access(options.stateDirectory, F_OK) == 0 else {
             return lines + ["state: \(options.stateDirectory) is not there yet, the first start makes it"]

@@ -1,4 +1,5 @@
 internal import Configuration
+internal import DeviceAPI
 internal import EventLoop
 internal import JSON
 internal import Logging
@@ -21,6 +22,8 @@ struct MQTTConnectionLog {
     private var since = Duration.monotonic
     private var loss: MQTTLoss?
     private var refusals: [String] = []
+    /// Since when requests come in; nil while none can.
+    private var usableSince: Duration?
     private var isFlapping = false
 
     init(_ broker: BrokerAddress, clientId: String, _ logger: Logger) {
@@ -32,14 +35,11 @@ struct MQTTConnectionLog {
     /// Takes in what happened.
     mutating func note(_ event: MQTTEvent) {
         switch event {
-        // What was wrong, and since when, stays true until there is a connection.
+        // What was wrong, and since when, stays true until requests come in.
         case .connecting: state = .connecting
-        case .connected:
-            (state, reason, since) = (.connected, nil, .monotonic)
-            if !isFlapping { logger.notice("mqtt is connected to \(broker)") }
         case .subscribed(let refused): noteSubscribed(refused.map { "the broker refuses \($0.filter): \($0.reason)" })
         case .disconnected(let loss, _): noteDisconnected(loss)
-        case .message, .published, .failed: break
+        case .connected, .message, .published, .failed: break
         }
     }
 
@@ -51,31 +51,34 @@ struct MQTTConnectionLog {
         json.member("reason", reason.map { Text($0) })
     }
 
+    /// If all was refused `noteDisconnected` comes next.
     private mutating func noteSubscribed(_ refusals: [String]) {
         defer { self.refusals = refusals }
-        guard !refusals.isEmpty else { return }
-        (state, reason) = (.refused, refusals.joined(separator: "; "))
-        guard refusals != self.refusals else { return }
-        logger.error("mqtt: \(refusals.joined(separator: "; ")) (let client \(clientId) subscribe there)")
+        guard refusals.count < MQTTTopics.subscriptions.count else { return }
+        (state, since, usableSince) = (.connected, .monotonic, .monotonic)
+        reason = refusals.first
+        if !isFlapping { logger.notice("mqtt is connected to \(broker)") }
+        if let first = refusals.first, refusals != self.refusals { logger.warning("mqtt: \(first)") }
     }
 
     private mutating func noteDisconnected(_ loss: MQTTLoss) {
-        var wasBrief = true
-        if loss.kind == .lost {
-            wasBrief = .monotonic - since < Self.brief
-            since = .monotonic
-        }
+        let wasBrief = usableSince.map { .monotonic - $0 < Self.brief } ?? true
         if loss != self.loss || !wasBrief {
             isFlapping = false
             logger.warning(
                 "mqtt has no connection to \(broker): \(loss.reason)\(advice(loss)); it tries again for ever")
-        } else if loss.kind == .lost, !isFlapping {
+        } else if usableSince != nil, !isFlapping {
             isFlapping = true
             logger.warning(
-                "mqtt loses its connection to \(broker) again and again, from now on in silence: \(loss.reason)")
+                """
+                mqtt loses its connection to \(broker) again and again, from now on in silence: \(loss.reason); does \
+                another client call itself \(clientId)? Each hub needs its own [mqtt] client-id
+                """)
         }
+        if usableSince != nil { since = .monotonic }
+        usableSince = nil
         self.loss = loss
-        (state, reason) = (loss.kind == .refused ? .refused : .waiting, loss.reason)
+        (state, reason) = (loss.kind == .refused || loss.kind == .denied ? .refused : .waiting, loss.reason)
     }
 
     private func advice(_ loss: MQTTLoss) -> String {
@@ -85,6 +88,7 @@ struct MQTTConnectionLog {
         case let reason where loss.kind == .refused && reason.lowercased().contains("protocol version"):
             " (try [mqtt] version = 3.1.1)"
         case _ where loss.kind == .refused: " (check [mqtt] username and password-file)"
+        case _ where loss.kind == .denied: " (let client \(clientId) read there)"
         default: ""
         }
     }

@@ -126,7 +126,7 @@ final class MQTTFace {
 
 extension Configuration.MQTT {
     /// User name and password, the latter from its file.
-    fileprivate func login() throws(DaemonError) -> MQTTLogin? {
+    func login() throws(DaemonError) -> MQTTLogin? {
         if username.isEmpty {
             guard passwordFile.isEmpty else {
                 throw DaemonError(.configuration, "[mqtt] password-file is of no use without username; set both")

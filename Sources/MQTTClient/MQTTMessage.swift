@@ -70,6 +70,8 @@ public struct MQTTLoss: Sendable, Equatable {
         case unreachable
         /// The broker answered CONNECT with a refusal.
         case refused
+        /// The broker let the client in, and refused all its subscriptions.
+        case denied
         /// There was a connection, and it has ended.
         case lost
     }

@@ -21,7 +21,7 @@ internal import Glibc
     /// Whether the broker has sent CONNACK 0.
     private(set) var wasAccepted = false
     /// Whether the broker has let the client do what it came for.
-    var wasUseful: Bool { wasAccepted && loss?.kind != .refused }
+    var wasUseful: Bool { wasAccepted && loss?.kind != .denied }
     private var loss: MQTTLoss?
     private var unacknowledged: [CInt: UInt64] = [:]
 
@@ -181,7 +181,7 @@ internal import Glibc
         link.post(.subscribed(refused: refused))
         guard let first = refused.first, refused.count == options.subscriptions.count else { return }
         // Without a subscription the connection is of no use; whoever mends the broker's rules need not restart anything.
-        loss = MQTTLoss(kind: .refused, reason: "the broker refuses the subscriptions: \(first.reason)")
+        loss = MQTTLoss(kind: .denied, reason: "the broker refuses the subscriptions: \(first.reason)")
     }
 
     func published(_ mid: CInt, _ code: CInt) {

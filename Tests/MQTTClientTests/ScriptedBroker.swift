@@ -1,0 +1,29 @@
+import EventLoop
+import Glibc
+
+/// Accepts connections and answers whatever it receives with the next bytes of a script; the last line is repeated.
+final class ScriptedBroker: Sendable {
+    let port: UInt16
+
+    /// CONNACK of MQTT 3.1.1 with a return code.
+    static func acknowledgement(_ code: UInt8) -> [UInt8] { [0x20, 2, 0, code] }
+
+    /// - Parameter script: what to send, a packet for each time that something has been received.
+    init(_ script: [[UInt8]]) throws {
+        let listening = FileDescriptor(owning: try system("socket") { socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0) })
+        port = try bind(listening, listens: true)
+        let raw = listening.relinquish()
+        try startThread("script") {
+            while true {
+                let connection = FileDescriptor(owning: accept(raw, nil, nil))
+                guard connection.raw >= 0 else { return }
+                var rest = script[...]
+                var buffer = [UInt8](repeating: 0, count: 4096)
+                while unsafe read(connection.raw, &buffer, buffer.count) > 0 {
+                    guard let next = rest.popFirst() else { continue }
+                    _ = unsafe write(connection.raw, next, next.count)
+                }
+            }
+        }
+    }
+}
