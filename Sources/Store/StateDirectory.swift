@@ -73,7 +73,8 @@ private func make(_ path: String) throws(SystemError) -> Bool {
 private func sync(parentOf path: String) throws(SystemError) {
     let trimmed = path.hasSuffix("/") ? String(path.dropLast()) : path
     let parent = trimmed.lastIndex(of: "/").map { $0 == trimmed.startIndex ? "/" : String(trimmed[..<$0]) } ?? "."
-    let directory = try FileDescriptor.open(parent, O_RDONLY | O_DIRECTORY)
+    // The dot lets the parent be a symbolic link.
+    let directory = try FileDescriptor.open("\(parent)/.", O_RDONLY | O_DIRECTORY)
     let raw = directory.raw
     try system("fsync", parent) { fsync(raw) }
 }
