@@ -39,7 +39,7 @@ public import HTTPMessage
         let maximum: UInt32 = limits == nil ? 64 : 65_552
         let listening = socket.file.relinquish()
         unsafe daemon = cmhd_start(
-            listening, maximum, 10, 16 * 1024, admit, access, completed, connectionChanged, context)
+            listening, maximum, 10, 16 * 1024, keepEscapes, admit, access, completed, connectionChanged, context)
         guard unsafe daemon != nil else {
             close(listening)
             throw SystemError("serve HTTP on", address)
@@ -155,6 +155,7 @@ public import HTTPMessage
 
     func send(_ response: HTTPResponse, _ exchange: HTTPExchange, _ handle: OpaquePointer) -> MHD_Result {
         requests += 1
+        exchange.connection.isAnswering = true
         exchange.connection.restartDeadline()
         return unsafe queue(response, closes: exchange.closes, handle)
     }
