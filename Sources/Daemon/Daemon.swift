@@ -51,12 +51,11 @@ public enum Daemon {
     /// - Returns: names with their paths.
     public static func paths(_ options: ServeOptions) throws(DaemonError) -> [(name: String, path: String)] {
         let configuration = try options.configuration()
+        let state = absolutePath(options.stateDirectory)
         return [
-            ("configuration", options.configurationFile ?? Configuration.defaultFile),
-            ("state", options.stateDirectory),
-            ("profiles", options.stateDirectory + "/profiles.jsonl"),
-            ("devices", options.stateDirectory + "/devices.jsonl"),
-            ("socket", configuration.admin.socket),
+            ("configuration", absolutePath(options.configurationFile ?? Configuration.defaultFile)), ("state", state),
+            ("profiles", state + "/profiles.jsonl"), ("devices", state + "/devices.jsonl"),
+            ("socket", absolutePath(configuration.admin.socket)),
         ]
     }
 }

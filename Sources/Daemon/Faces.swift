@@ -42,8 +42,8 @@ struct Faces {
         do throws(SystemError) {
             servers.append(try HTTPServer(.unix(path: path), limits: nil, handler))
         } catch { throw Self.occupied(error, "[admin] socket") }
-        socket = path
-        logger.notice("administrators reach the hub at \(path), not over the network")
+        socket = absolutePath(path)
+        logger.notice("administrators reach the hub at \(socket), not over the network")
     }
 
     /// Writes the members `http` and `admin` of the status.

@@ -39,7 +39,7 @@ public struct StateDirectory: ~Copyable {
             if try make(path) { try sync(parentOf: path) }
         } catch { throw StateError(kind: .system(error), description: "\(error); give another directory with --state") }
         try check(path)
-        let path = absolute(path)
+        let path = absolutePath(path)
         let lock: FileDescriptor
         do { lock = try FileDescriptor.open(path + "/lock", O_RDWR | O_CREAT) } catch {
             throw StateError(kind: .system(error), description: "\(error)")
@@ -95,12 +95,6 @@ private func checkPrivate(_ path: String, isDirectory: Bool) throws(StateError) 
     guard info.st_mode & 0o077 == 0 else {
         throw refuse("is open to other users; run: chmod \(isDirectory ? "700" : "600") \(path)")
     }
-}
-
-private func absolute(_ path: String) -> String {
-    guard let resolved = unsafe realpath(path, nil) else { return path }
-    defer { unsafe free(resolved) }
-    return unsafe String(cString: resolved)
 }
 
 private func holder(_ lock: CInt) -> String {

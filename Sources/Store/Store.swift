@@ -65,8 +65,9 @@ public final class Store {
     public func close() throws(JournalError) {
         try journal.flush()
         release()
-        profilesLog.mark()
-        devicesLog.mark(settled: settle())
+        let settled = settle()
+        if marks.profiles < profilesLog.seq { profilesLog.mark() }
+        if marks.devices < devicesLog.seq || marks.settled < settled { devicesLog.mark(settled: settled) }
         try journal.flush()
     }
 
