@@ -21,6 +21,10 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+/// What tests share; no product depends on it.
+let testSupport = Target.target(
+    name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/Support", swiftSettings: strict)
+
 func library(_ name: String, _ pkgConfig: String? = nil, apt: String) -> Target {
     .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt])])
 }
@@ -66,14 +70,15 @@ let package = Package(
             dependencies: ["Configuration", "ControlClient", "Daemon", "HTTPMessage", "JSON", argumentParser],
             swiftSettings: strict),
 
+        testSupport,
         tests("ConfigurationTests", ["Configuration"]),
-        tests("CryptoTests", ["Crypto"]),
+        tests("CryptoTests", ["Crypto", "TestSupport"]),
         tests("EventLoopTests", ["EventLoop"]),
-        tests("HTTPServerTests", ["HTTPServer"]),
-        tests("JSONTests", ["JSON"]),
-        tests("JournalTests", ["Journal", "JSON"]),
-        tests("ProvisioningTests", ["Crypto", "JSON", "Provisioning"]),
-        tests("StoreTests", ["JSON", "Journal", "Provisioning", "Store"]),
+        tests("HTTPServerTests", ["HTTPServer", "TestSupport"]),
+        tests("JSONTests", ["JSON", "TestSupport"]),
+        tests("JournalTests", ["Journal", "JSON", "TestSupport"]),
+        tests("ProvisioningTests", ["Crypto", "JSON", "Provisioning", "TestSupport"]),
+        tests("StoreTests", ["JSON", "Journal", "Provisioning", "Store", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -56,7 +56,7 @@ public struct ListeningSocket: ~Copyable {
             unsafe connect(probe.raw, UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), size) == 0
         }
         if isAnswered { throw SystemError("listen on", path, code: EADDRINUSE) }
-        if errno == ECONNREFUSED { unsafe unlink(path) }
+        if isSocket(path) { unsafe unlink(path) }
         try system("listen on", path) {
             unsafe withUnsafePointer(to: &address) { pointer in
                 unsafe bind(raw, UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), size)
@@ -66,6 +66,12 @@ public struct ListeningSocket: ~Copyable {
         try system("listen on", path) { listen(raw, SOMAXCONN) }
         return ListeningSocket(file: file, address: path, isLocal: true)
     }
+}
+
+/// Whether a socket lies at the path; anything else is not ours to take away.
+private func isSocket(_ path: String) -> Bool {
+    var info = stat()
+    return unsafe lstat(path, &info) == 0 && info.st_mode & Glibc.S_IFMT == Glibc.S_IFSOCK
 }
 
 private func unixSocket(_ path: String) throws(SystemError) -> FileDescriptor {

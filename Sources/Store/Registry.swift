@@ -58,8 +58,8 @@ struct Registry {
     /// - Parameters:
     ///   - event: what happened.
     ///   - offset: where its line is.
-    ///   - read: reads devices of earlier lines.
-    mutating func apply(_ event: Event, at offset: UInt64, _ read: Reader) throws(JournalError) {
+    ///   - old: what a device was before; looked up by its id before its new line is staged.
+    mutating func apply(_ event: Event, at offset: UInt64, replacing old: Located? = nil) {
         switch event {
         case .profile(let profile):
             forgetKey(of: profile.id)
@@ -69,7 +69,7 @@ struct Registry {
             forgetKey(of: id)
             profiles[id] = nil
         case .device(let device):
-            if let old = try self.device(id: device.id, read) { remove(old) }
+            if let old { remove(old) }
             byId.insert(device.id.utf8, at: offset)
             byName.insert(device.name.utf8, at: offset)
             byCredentialsId.insert(device.credentials.id.utf8, at: offset)

@@ -4,13 +4,15 @@ internal import Provisioning
 extension Registry {
     mutating func replay(profile record: Record, _ earlier: EarlierRecords) throws(JournalError) {
         let event = try earlier.decode(record) { record throws(InvalidRecord) in try Event(profileRecord: record) }
-        try apply(event, at: record.offset) { (offset) throws(JournalError) in try earlier.device(at: offset) }
+        apply(event, at: record.offset)
     }
 
     mutating func replay(device record: Record, _ earlier: EarlierRecords) throws(JournalError) {
         let device = try earlier.decode(record) { record throws(InvalidRecord) in try Device(record) }
-        try apply(.device(device), at: record.offset) { (offset) throws(JournalError) in try earlier.device(at: offset)
+        let old = try self.device(id: device.id) { (offset) throws(JournalError) in
+            try earlier.device(at: offset)
         }
+        apply(.device(device), at: record.offset, replacing: old)
     }
 }
 

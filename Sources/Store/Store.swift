@@ -83,6 +83,7 @@ public final class Store {
         guard devicesLog.size < HashIndex.maximumOffset - (1 << 30) else {
             throw JournalError(.exhausted, file: "devices.jsonl")
         }
+        let old = try registry.device(id: device.id, read)
         let offset = try devicesLog.append(.put, at: now) { json in
             json.name("device")
             device.write(to: &json)
@@ -90,7 +91,7 @@ public final class Store {
         if let provisioned = device.provisioned, provisioned.seq == nil {
             windows.provisioned(seq: devicesLog.seq, now: monotonicSeconds())
         }
-        try registry.apply(.device(device), at: offset, read)
+        registry.apply(.device(device), at: offset, replacing: old)
         touched()
     }
 
@@ -100,7 +101,7 @@ public final class Store {
             json.name("profile")
             profile.write(to: &json)
         }
-        try registry.apply(.profile(profile), at: offset, read)
+        registry.apply(.profile(profile), at: offset)
         touched()
     }
 
@@ -113,7 +114,7 @@ public final class Store {
             json.entity("DEVICE_PROFILE", profile.id)
             json.endObject()
         }
-        try registry.apply(.profileDeleted(id: profile.id), at: offset, read)
+        registry.apply(.profileDeleted(id: profile.id), at: offset)
         touched()
     }
 

@@ -1,4 +1,5 @@
 internal import Crypto
+internal import TestSupport
 internal import Testing
 
 @Suite("Hashes and codes")

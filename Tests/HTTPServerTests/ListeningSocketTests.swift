@@ -1,6 +1,7 @@
 internal import EventLoop
 internal import Glibc
 internal import HTTPServer
+internal import TestSupport
 internal import Testing
 
 @Suite("A listening socket")
@@ -64,14 +65,12 @@ struct ListeningSocketTests {
     @Test func `what is no socket is left alone`() throws {
         let path = "\(directory.path)/file"
         try directory.touch("file")
-        // connect(2) says ECONNREFUSED of a regular file too, and the file is unlinked for it.
-        withKnownIssue("a file at the path of the socket is deleted") {
-            let error = refusal { () throws(SystemError) in _ = try ListeningSocket.unix(path: path) }
-            #expect(error != nil)
-            var info = stat()
-            #expect(unsafe lstat(path, &info) == 0)
-            #expect(info.st_mode & S_IFMT == S_IFREG)
-        }
+        // connect(2) says ECONNREFUSED of a regular file too; it was once deleted for that.
+        let error = refusal { () throws(SystemError) in _ = try ListeningSocket.unix(path: path) }
+        #expect(error != nil)
+        var info = stat()
+        #expect(unsafe lstat(path, &info) == 0)
+        #expect(info.st_mode & S_IFMT == S_IFREG)
     }
 
     @Test func `a path of 107 bytes is taken, a longer one refused with the reason`() throws {

@@ -2,6 +2,7 @@ internal import Crypto
 internal import Glibc
 internal import JSON
 internal import Provisioning
+internal import TestSupport
 internal import Testing
 
 /// One case of the wire contract, as far as it needs no face.

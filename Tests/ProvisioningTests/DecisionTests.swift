@@ -1,6 +1,7 @@
 internal import Crypto
 internal import JSON
 internal import Provisioning
+internal import TestSupport
 internal import Testing
 
 @Suite("Decisions")

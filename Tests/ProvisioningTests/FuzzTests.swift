@@ -1,5 +1,6 @@
 internal import JSON
 internal import Provisioning
+internal import TestSupport
 internal import Testing
 
 @Suite("Damaged requests")

@@ -2,6 +2,7 @@ internal import Glibc
 internal import JSON
 internal import Journal
 internal import Provisioning
+internal import TestSupport
 internal import Testing
 
 @testable internal import Store

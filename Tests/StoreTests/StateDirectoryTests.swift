@@ -1,5 +1,6 @@
 internal import Glibc
 internal import Store
+internal import TestSupport
 internal import Testing
 
 @Suite("The state directory")

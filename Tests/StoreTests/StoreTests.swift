@@ -3,6 +3,7 @@ internal import Glibc
 internal import JSON
 internal import Journal
 internal import Provisioning
+internal import TestSupport
 internal import Testing
 
 @testable internal import Store

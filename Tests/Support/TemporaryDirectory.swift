@@ -1,11 +1,13 @@
-internal import EventLoop
+public import EventLoop
 internal import Glibc
 
 /// A directory of its own for one test, removed with everything in it; in memory where there is such a place.
-final class TemporaryDirectory {
-    let path: String
+public final class TemporaryDirectory {
+    /// Where it is.
+    public let path: String
 
-    init() throws {
+    /// Makes it.
+    public init() throws {
         let parent = unsafe access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
         var template = Array("\(parent)/nearhub-test-XXXXXX".utf8CString)
         guard unsafe mkdtemp(&template) != nil else { throw SystemError("mkdtemp", parent) }
@@ -18,7 +20,7 @@ final class TemporaryDirectory {
     }
 
     /// The files in it, sorted.
-    var names: [String] {
+    public var names: [String] {
         guard let stream = unsafe opendir(path) else { return [] }
         defer { unsafe closedir(stream) }
         var names: [String] = []
@@ -32,7 +34,7 @@ final class TemporaryDirectory {
     }
 
     /// Makes an empty file in it.
-    func touch(_ name: String) throws(SystemError) {
+    public func touch(_ name: String) throws(SystemError) {
         _ = try FileDescriptor.open("\(path)/\(name)", O_RDWR | O_CREAT)
     }
 }
