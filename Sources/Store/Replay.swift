@@ -8,6 +8,9 @@ extension Registry {
     }
 
     mutating func replay(device record: Record, _ earlier: EarlierRecords) throws(JournalError) {
+        guard record.offset <= HashIndex.maximumOffset else {
+            throw JournalError(.unreadable(why: "it lies behind the first 64 GiB"), file: earlier.file)
+        }
         let device = try earlier.decode(record) { record throws(InvalidRecord) in try Device(record) }
         let old = try self.device(id: device.id) { (offset) throws(JournalError) in
             try earlier.device(at: offset)
