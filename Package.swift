@@ -58,16 +58,16 @@ let package = Package(
         target("DeviceAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
         target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
 
-        target("ControlClient", ["CLinux", "HTTPMessage", "JSON"]),
+        target("ControlClient", ["JSON"]),
         target(
             "Daemon",
             [
-                "AdminAPI", "CLinux", "CMicrohttpd", "Configuration", "Crypto", "DeviceAPI", "EventLoop", "HTTPMessage",
+                "AdminAPI", "CLinux", "Configuration", "Crypto", "DeviceAPI", "EventLoop", "HTTPMessage",
                 "HTTPServer", "JSON", "Journal", "Provisioning", "Store", logging,
             ]),
         .executableTarget(
             name: "nearhub",
-            dependencies: ["Configuration", "ControlClient", "Daemon", "HTTPMessage", "JSON", argumentParser],
+            dependencies: ["Configuration", "ControlClient", "Daemon", "JSON", argumentParser],
             swiftSettings: strict),
 
         testSupport,

@@ -1,3 +1,5 @@
+internal import JSON
+
 /// Where a hub is reached.
 public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// The administrator's Unix socket, by path.
@@ -36,7 +38,8 @@ public struct HTTPAddress: Sendable, Hashable {
         let scheme = "http://"
         guard !url.lowercased().hasPrefix("https://") else {
             throw ControlError(
-                .address, url, "this version speaks plain HTTP only", advice: "use http:// inside a trusted network")
+                .address, "an https URL", "this version speaks plain HTTP only",
+                advice: "use http:// inside a trusted network")
         }
         guard url.lowercased().hasPrefix(scheme) else { throw Self.unusable(url) }
         let rest = url.dropFirst(scheme.count)
@@ -61,7 +64,8 @@ public struct HTTPAddress: Sendable, Hashable {
 
     private static func unusable(_ url: String) -> ControlError {
         ControlError(
-            .address, printable(url), "is not of the form http://HOST:PORT",
+            .address, url.contains("@") ? "a URL with a user or password" : printable(url),
+            "is not of the form http://HOST:PORT",
             advice: "an example is http://192.0.2.1:8080")
     }
 }

@@ -40,9 +40,10 @@ struct Faces {
         throws(DaemonError)
     {
         do throws(SystemError) {
-            servers.append(try HTTPServer(.unix(path: path), limits: nil, handler))
+            let server = try HTTPServer(.unix(path: path), limits: nil, handler)
+            socket = server.address
+            servers.append(server)
         } catch { throw Self.occupied(error, "[admin] socket") }
-        socket = absolutePath(path)
         logger.notice("administrators reach the hub at \(socket), not over the network")
     }
 
@@ -70,11 +71,6 @@ struct Faces {
         json.beginObject()
         json.member("socket", Text(socket))
         json.endObject()
-    }
-
-    /// Takes the Unix socket away, so that the command line sees at once that no hub is there.
-    func removeSocket() {
-        if !socket.isEmpty { _ = unsafe unlink(socket) }
     }
 
     private static func occupied(_ error: SystemError, _ key: String) -> DaemonError {

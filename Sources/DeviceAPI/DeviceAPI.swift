@@ -51,7 +51,7 @@ public final class DeviceAPI {
     ///
     /// - Parameters:
     ///   - store: what exists.
-    ///   - report: is told of every attempt, when it has been decided.
+    ///   - report: is told of every attempt, when its answer leaves.
     public init(_ store: Store, report: @escaping (Attempt) -> Void) {
         self.store = store
         self.report = report
@@ -71,13 +71,18 @@ public final class DeviceAPI {
             reply(.malformed(error, ProvisionAnswer(error, legacyFields: !store.wantsModernAnswers)))
             return
         }
-        let decision = decide(request, via, peer)
+        let (decision, result) = decide(request, via)
+        let attempt = Attempt(
+            result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via)
         let legacyFields = decision.profile?.settings.legacyFields ?? !store.wantsModernAnswers
         let answer = ProvisionAnswer(decision.outcome, legacyFields: legacyFields)
-        store.whenDurable { reply(.answer(answer)) }
+        store.whenDurable { [report] in
+            report(attempt)
+            reply(.answer(answer))
+        }
     }
 
-    private func decide(_ request: ProvisionRequest, _ via: Text, _ peer: String) -> Decision {
+    private func decide(_ request: ProvisionRequest, _ via: Text) -> (Decision, Attempt.Result) {
         let now = Duration.sinceEpoch.milliseconds
         let profile = store.profile(key: request.provisionKey)
         var decision: Decision
@@ -97,9 +102,7 @@ public final class DeviceAPI {
             case .notFound: .notFound
             case .failure(let reason): failure.map(Attempt.Result.failed) ?? .refused(reason)
             }
-        report(
-            Attempt(result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via))
-        return decision
+        return (decision, result)
     }
 }
 

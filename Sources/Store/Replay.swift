@@ -11,11 +11,15 @@ extension Registry {
         guard record.offset <= HashIndex.maximumOffset else {
             throw JournalError(.unreadable(why: "it lies behind the first 64 GiB"), file: earlier.file)
         }
-        let device = try earlier.decode(record) { record throws(InvalidRecord) in try Device(record) }
-        let old = try self.device(id: device.id) { (offset) throws(JournalError) in
-            try earlier.device(at: offset)
-        }
-        apply(.device(device), at: record.offset, replacing: old)
+        let event = try earlier.decode(record) { record throws(InvalidRecord) in try Event(deviceRecord: record) }
+        let id =
+            switch event {
+            case .device(let device): device.id
+            case .deviceDeleted(let id), .profileDeleted(let id): id
+            case .profile(let profile): profile.id
+            }
+        let old = try device(id: id) { (offset) throws(JournalError) in try earlier.device(at: offset) }
+        apply(event, at: record.offset, replacing: old)
     }
 }
 

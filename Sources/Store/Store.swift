@@ -122,8 +122,8 @@ public final class Store {
 
     /// Notes in the logs, without a sync, how far they are on disk and which windows have run out.
     ///
-    /// - Returns: whether there is more to note later.
-    private func keepMarks() -> Bool {
+    /// - Returns: when there may be more to note; nil when there is not.
+    private func keepMarks() -> Duration? {
         let settled = settle()
         let now = monotonicSeconds()
         if marks.wantsProfiles(durable: profilesLog.durableSeq, now: now) {
@@ -134,12 +134,14 @@ public final class Store {
             devicesLog.mark(settled: settled)
             marks.noted(devices: devicesLog.durableSeq, settled: settled, now: now)
         }
-        return windows.isOpen || marks.profiles < profilesLog.seq || marks.devices < devicesLog.seq
+        if marks.profiles < profilesLog.seq || marks.devices < devicesLog.seq { return .seconds(1) }
+        return windows.isOpen ? .seconds(10) : nil
     }
 
     private func touched() {
         marks.touched(at: monotonicSeconds())
-        if marksDue == nil { marksDue = .monotonic + .seconds(1) }
+        let soon = Duration.monotonic + .seconds(1)
+        marksDue = min(marksDue ?? soon, soon)
     }
 
     private func settle() -> UInt64 {
@@ -167,16 +169,24 @@ public final class Store {
     ///
     /// - Parameters:
     ///   - cursor: 0 to begin, later what the last call returned.
-    ///   - limit: the most lines to look at.
+    ///   - limit: the most devices; fewer when it would keep the loop for longer than 2 ms.
     ///   - body: takes each device.
     /// - Returns: where to go on; nil at the end.
     public func devices(after cursor: UInt64, limit: Int, _ body: (Device) -> Void) throws(JournalError) -> UInt64? {
-        try devicesLog.records(from: cursor, limit: limit) { (record) throws(JournalError) in
-            guard let device = try? Device(record),
-                try registry.device(id: device.id, read)?.offset == record.offset
-            else { return }
-            body(device)
+        let deadline = Duration.monotonic + .milliseconds(2)
+        var next: UInt64? = cursor
+        var left = limit
+        while let cursor = next, left > 0, left == limit || .monotonic < deadline {
+            let slice = min(left, 32)
+            next = try devicesLog.records(from: cursor, limit: slice) { (record) throws(JournalError) in
+                guard let device = try? Device(record),
+                    try registry.device(id: device.id, read)?.offset == record.offset
+                else { return }
+                body(device)
+            }
+            left -= slice
         }
+        return next
     }
 
     /// The logs' figures, for `status`: name, sequence number, durable one, bytes.
@@ -196,7 +206,7 @@ extension Store: EventSource {
     public func run() {
         journal.run()
         guard let due = marksDue, due <= .monotonic else { return }
-        marksDue = keepMarks() ? .monotonic + .seconds(1) : nil
+        marksDue = keepMarks().map { .monotonic + $0 }
     }
 
     /// Starts a group commit with what this turn has changed.

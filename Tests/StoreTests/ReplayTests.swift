@@ -156,9 +156,16 @@ struct ReplayTests {
         try checkRefused("profiles", why)
     }
 
-    @Test func `a deletion among the devices is refused as long as there are none`() throws {
+    @Test func `a deletion ends a device, and means nothing for one that is not there`() throws {
+        let device = #""device":{"id":"i","name":"n","profile":"p","credentials":{"type":"ACCESS_TOKEN","id":"t"}}"#
+        try writeRecord("devices", device, .put)
+        #expect(try Store.inspect(directory.path).devices == 1)
         try writeRecord("devices", #""device":{"id":"i"}"#, .delete)
-        try checkRefused("devices", "no device in it")
+        try writeRecord("devices", #""device":{"id":"j"}"#, .delete)
+        let found = try Store.inspect(directory.path)
+        #expect(found.devices == 0)
+        try writeRecord("devices", #""device":{"name":"n"}"#, .delete)
+        try checkRefused("devices", "a deletion without id")
     }
 
     /// Writes a record with a valid checksum.
