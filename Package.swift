@@ -21,6 +21,10 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
+/// What tests share; no product depends on it.
+let testSupport = Target.target(
+    name: "TestSupport", dependencies: ["EventLoop"], path: "Tests/Support", swiftSettings: strict)
+
 func library(_ name: String, _ pkgConfig: String? = nil, apt: String) -> Target {
     .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt])])
 }
@@ -62,30 +66,31 @@ let package = Package(
 
         target(
             "ControlClient",
-            ["CLinux", "CoAPClient", "CoAPMessage", "EventLoop", "HTTPMessage", "JSON", "MQTTClient"]),
+            ["CoAPClient", "CoAPMessage", "EventLoop", "JSON", "MQTTClient"]),
         target(
             "Daemon",
             [
-                "AdminAPI", "CLinux", "CMicrohttpd", "CoAPMessage", "CoAPServer", "Configuration", "Crypto",
+                "AdminAPI", "CLinux", "CoAPMessage", "CoAPServer", "Configuration", "Crypto",
                 "DeviceAPI", "EventLoop", "HTTPMessage", "HTTPServer", "JSON", "Journal", "MQTTClient", "Provisioning",
                 "Store", logging,
             ]),
         .executableTarget(
             name: "nearhub",
-            dependencies: ["Configuration", "ControlClient", "Daemon", "HTTPMessage", "JSON", argumentParser],
+            dependencies: ["Configuration", "ControlClient", "Daemon", "JSON", argumentParser],
             swiftSettings: strict),
 
+        testSupport,
         tests("CoAPServerTests", ["CoAPMessage", "CoAPServer"]),
         tests("ConfigurationTests", ["Configuration"]),
-        tests("CryptoTests", ["Crypto"]),
+        tests("CryptoTests", ["Crypto", "TestSupport"]),
         tests("DeviceAPITests", ["DeviceAPI"]),
         tests("EventLoopTests", ["EventLoop"]),
-        tests("HTTPServerTests", ["HTTPServer"]),
-        tests("JSONTests", ["JSON"]),
-        tests("JournalTests", ["Journal", "JSON"]),
+        tests("HTTPServerTests", ["HTTPServer", "TestSupport"]),
+        tests("JSONTests", ["JSON", "TestSupport"]),
+        tests("JournalTests", ["Journal", "JSON", "TestSupport"]),
         tests("MQTTClientTests", ["EventLoop", "MQTTClient"]),
-        tests("ProvisioningTests", ["Crypto", "JSON", "Provisioning"]),
-        tests("StoreTests", ["JSON", "Journal", "Provisioning", "Store"]),
+        tests("ProvisioningTests", ["Crypto", "JSON", "Provisioning", "TestSupport"]),
+        tests("StoreTests", ["JSON", "Journal", "Provisioning", "Store", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

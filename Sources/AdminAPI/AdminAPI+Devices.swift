@@ -161,6 +161,14 @@ extension AdminAPI {
             json.member("label", device.label)
             json.name("deviceProfileId")
             json.entity("DEVICE_PROFILE", device.profile)
+            json.tenant()
+            json.name("customerId")
+            json.entity("CUSTOMER", "13814000-1dd2-11b2-8080-808080808080")
+            json.name("deviceData")
+            json.verbatim(
+                Array(#"{"configuration":{"type":"DEFAULT"},"transportConfiguration":{"type":"DEFAULT"}}"#.utf8))
+            json.nulls(["firmwareId", "softwareId", "externalId"])
+            json.member("version", 1)
             json.name("additionalInfo")
             json.value(device.isGateway ? .object(JSONObject([.init(name: "gateway", value: .bool(true))])) : .null)
         }

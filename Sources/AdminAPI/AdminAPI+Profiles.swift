@@ -44,7 +44,7 @@ extension AdminAPI {
         return .json { json in
             json.name("data")
             json.beginArray()
-            for profile in found.dropFirst(page * size).prefix(size) { profile.write(to: &json) }
+            for profile in found.dropFirst(page * size).prefix(size) { profile.write(to: &json, isComplete: true) }
             json.endArray()
             json.member("totalPages", (found.count + size - 1) / size)
             json.member("totalElements", found.count)
@@ -97,7 +97,7 @@ extension AdminAPI {
 extension HTTPResponse {
     fileprivate static func profile(_ profile: DeviceProfile) -> HTTPResponse {
         var json = JSONWriter()
-        profile.write(to: &json)
+        profile.write(to: &json, isComplete: true)
         return HTTPResponse(body: json.bytes)
     }
 }

@@ -19,8 +19,12 @@ struct AdminError: Error {
 /// Runs a body on the store; what the store refuses becomes an answer.
 func onStore<Result>(_ body: () throws(JournalError) -> Result) throws(AdminError) -> Result {
     do { return try body() } catch {
-        if case .lineTooLong = error.kind { throw .badRequest("a record over 131072 bytes") }
-        throw AdminError(response: .error(507, .general, error.description))
+        switch error.kind {
+        case .lineTooLong: throw .badRequest("a record over 131072 bytes")
+        case .unreadable(let why): throw .badRequest("a record that could not be read back: \(why)")
+        case .noLine: throw .badRequest("after is no cursor of this list")
+        default: throw AdminError(response: .error(507, .general, error.description))
+        }
     }
 }
 

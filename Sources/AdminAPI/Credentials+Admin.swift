@@ -47,7 +47,12 @@ extension Credentials {
             throw .badRequest("Password cannot be specified along with client id, nor may there be control characters")
         }
         var json = JSONWriter()
-        json.value(.object(object))
+        json.beginObject()
+        for name: Text in ["clientId", "userName", "password"] {
+            json.name(escaping: name)
+            json.value(object[name] ?? .text(""))
+        }
+        json.endObject()
         return Credentials(type: .mqttBasic, id: id, value: Text(utf8: json.bytes))
     }
 }

@@ -1,17 +1,20 @@
 #include <microhttpd.h>
 
+typedef size_t (*cmhd_unescape)(void *server, struct MHD_Connection *connection, char *text);
+
 // libmicrohttpd's variadic functions, which Swift cannot call: one function for each use.
 
 static inline struct MHD_Daemon *cmhd_start(
-    int listening, unsigned connections, unsigned idle_seconds, size_t memory, MHD_AcceptPolicyCallback policy,
-    MHD_AccessHandlerCallback access, MHD_RequestCompletedCallback completed, MHD_NotifyConnectionCallback connection,
-    void *server) {
+    int listening, unsigned connections, unsigned idle_seconds, size_t memory, cmhd_unescape unescape,
+    MHD_AcceptPolicyCallback policy, MHD_AccessHandlerCallback access, MHD_RequestCompletedCallback completed,
+    MHD_NotifyConnectionCallback connection, void *server) {
     return MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, policy, server, access, server,
         MHD_OPTION_LISTEN_SOCKET, listening, MHD_OPTION_CONNECTION_LIMIT, connections,
         MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, memory,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_NOTIFY_COMPLETED, completed, server, MHD_OPTION_NOTIFY_CONNECTION, connection, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, server, MHD_OPTION_NOTIFY_COMPLETED, completed, server,
+        MHD_OPTION_NOTIFY_CONNECTION, connection, server,
         MHD_OPTION_END);
 }
 

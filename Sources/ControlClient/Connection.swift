@@ -1,4 +1,5 @@
 internal import Glibc
+internal import JSON
 
 /// One blocking stream socket with time limits; closed at the end of its life.
 struct Connection: ~Copyable {

@@ -1,3 +1,5 @@
+internal import JSON
+
 /// Where a hub is reached.
 public enum Endpoint: Sendable, Hashable, CustomStringConvertible {
     /// The administrator's Unix socket, by path.
@@ -35,7 +37,8 @@ public struct HTTPAddress: Sendable, Hashable {
     public init(_ url: String) throws(ControlError) {
         guard !url.lowercased().hasPrefix("https://") else {
             throw ControlError(
-                .address, url, "this version speaks plain HTTP only", advice: "use http:// inside a trusted network")
+                .address, "an https URL", "this version speaks plain HTTP only",
+                advice: "use http:// inside a trusted network")
         }
         let parts = try URLParts(url, scheme: "http", port: 80)
         endpoint = .tcp(host: parts.host, port: parts.port)
@@ -56,7 +59,8 @@ struct URLParts: Sendable, Hashable {
     /// - Throws: another scheme, a user, a query, blanks, or a port that is none.
     init(_ url: String, scheme: String, port fallback: UInt16) throws(ControlError) {
         let unusable = ControlError(
-            .address, printable(url), "is not of the form \(scheme)://HOST:PORT",
+            .address, url.contains("@") ? "a URL with a user or password" : printable(url),
+            "is not of the form \(scheme)://HOST:PORT",
             advice: "an example is \(scheme)://192.0.2.1:\(fallback == 80 ? 8080 : fallback)")
         let start = "\(scheme)://"
         guard url.lowercased().hasPrefix(start) else { throw unusable }

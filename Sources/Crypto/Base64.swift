@@ -14,14 +14,25 @@ public enum Base64 {
     }
 
     /// The bytes of text in the usual alphabet with padding; nil when it is something else.
+    ///
+    /// EVP_DecodeBlock takes padding for zeros wherever it stands, and skips blanks at both ends: both are refused here.
     public static func decode(_ text: [UInt8]) -> [UInt8]? {
-        guard !text.isEmpty, text.count % 4 == 0 else { return nil }
+        let padding = text.suffix(2).count { $0 == UInt8(ascii: "=") }
+        guard !text.isEmpty, text.count % 4 == 0, text.dropLast(padding).allSatisfy(isDigit) else { return nil }
         var bytes = [UInt8](repeating: 0, count: text.count / 4 * 3)
         let count = unsafe EVP_DecodeBlock(&bytes, text, Int32(clamping: text.count))
-        guard count >= 0 else { return nil }
+        guard count == bytes.count else { return nil }
         // EVP_DecodeBlock counts the padding as bytes.
-        let padding = text.suffix(2).count { $0 == UInt8(ascii: "=") }
-        bytes.removeLast(min(bytes.count, bytes.count - Int(count) + padding))
+        bytes.removeLast(padding)
         return bytes
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "/"):
+            true
+        default: false
+        }
     }
 }

@@ -28,3 +28,14 @@ public struct Certificate: Hashable, Sendable {
         notAfter = String(decoding: text.prefix(count).map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 }
+
+/// Whether the bytes are a private key in DER, of any kind that libcrypto knows (d2i_AutoPrivateKey(3)).
+public func isPrivateKey(der: [UInt8]) -> Bool {
+    let key = unsafe der.withUnsafeBufferPointer { buffer in
+        var start = buffer.baseAddress
+        return unsafe d2i_AutoPrivateKey(nil, &start, buffer.count)
+    }
+    guard let key = unsafe key else { return false }
+    unsafe EVP_PKEY_free(key)
+    return true
+}

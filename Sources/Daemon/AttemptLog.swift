@@ -20,7 +20,6 @@ final class AttemptLog {
     }
 
     func log(_ attempt: Attempt) {
-        if case .failed(let error) = attempt.result { logger.error("provisioning refused: \(error)") }
         guard attempt.level >= logger.logLevel, isWithinRate() else { return }
         logger.log(level: attempt.level, "\(attempt.words) (\(attempt.via) from \(attempt.peer))")
     }
@@ -42,7 +41,11 @@ final class AttemptLog {
 
 extension Attempt {
     fileprivate var level: Logger.Level {
-        if case .provisioned = result { .info } else { .notice }
+        switch result {
+        case .provisioned: .info
+        case .failed: .error
+        default: .notice
+        }
     }
 
     /// What happened; neither secrets nor credentials are in it.
@@ -60,14 +63,10 @@ extension Attempt {
             return "refused a request on the shared topic: everybody could read its answer (PRIVATE_ANSWER_IMPOSSIBLE)"
         case .refused(let reason): return "refused \(device)\(profile): \(reason.rawValue)"
         case .malformed(let malformed): return "refused a malformed request: \(malformed.detail)"
-        case .failed: return "refused \(device)\(profile): STORAGE"
+        case .failed(let error): return "refused \(device)\(profile): STORAGE: \(error)"
         }
     }
 }
 
-/// A name between quotes, with everything that is not plain text escaped, 255 bytes of it at most.
-func quoted(_ name: Text) -> String {
-    var json = JSONWriter()
-    json.text(Text(utf8: Array(name.utf8.prefix(255))))
-    return String(decoding: json.bytes, as: UTF8.self)
-}
+/// A name between quotes, with everything that is not plain text escaped, 255 characters of it at most.
+func quoted(_ name: Text) -> String { "\"\(printable(name.description, limit: 255))\"" }

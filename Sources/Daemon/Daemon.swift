@@ -52,12 +52,11 @@ public enum Daemon {
     /// - Returns: names with their paths.
     public static func paths(_ options: ServeOptions) throws(DaemonError) -> [(name: String, path: String)] {
         let configuration = try options.configuration()
+        let state = absolutePath(options.stateDirectory)
         return [
-            ("configuration", options.configurationFile ?? Configuration.defaultFile),
-            ("state", options.stateDirectory),
-            ("profiles", options.stateDirectory + "/profiles.jsonl"),
-            ("devices", options.stateDirectory + "/devices.jsonl"),
-            ("socket", configuration.admin.socket),
+            ("configuration", absolutePath(options.configurationFile ?? Configuration.defaultFile)), ("state", state),
+            ("profiles", state + "/profiles.jsonl"), ("devices", state + "/devices.jsonl"),
+            ("socket", absolutePath(configuration.admin.socket)),
         ]
     }
 }
@@ -66,14 +65,30 @@ public enum Daemon {
 enum Process {
     static func harden() {
         umask(0o077)
+        // Whatever is opened next must not become standard error, into which log lines go.
+        while true {
+            let file = unsafe open("/dev/null", O_RDWR)
+            guard (0...2).contains(file) else {
+                if file > 2 { close(file) }
+                break
+            }
+        }
         // No core file and no debugger of the same user may show secrets.
         _ = clinux_forbid_dumps()
         // Each further malloc arena would cost memory for nothing: one thread allocates.
         _ = mallopt(M_ARENA_MAX, 1)
         var limit = rlimit()
-        let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-        guard unsafe getrlimit(files, &limit) == 0 else { return }
+        guard unsafe getrlimit(openFiles, &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
-        unsafe setrlimit(files, &limit)
+        unsafe setrlimit(openFiles, &limit)
     }
+
+    /// How many connections fit beside the hub's own files and sockets.
+    static var connectionRoom: Int {
+        var limit = rlimit()
+        guard unsafe getrlimit(openFiles, &limit) == 0 else { return .max }
+        return max(1, Int(clamping: limit.rlim_cur) - 64)
+    }
+
+    private static var openFiles: __rlimit_resource_t { __rlimit_resource_t(RLIMIT_NOFILE.rawValue) }
 }

@@ -46,10 +46,11 @@ struct Faces {
         throws(DaemonError)
     {
         do throws(SystemError) {
-            servers.append(try HTTPServer(.unix(path: path), limits: nil, handler))
+            let server = try HTTPServer(.unix(path: path), limits: nil, handler)
+            socket = server.address
+            servers.append(server)
         } catch { throw DaemonError(occupied: error, "[admin] socket") }
-        socket = path
-        logger.notice("administrators reach the hub at \(path), not over the network")
+        logger.notice("administrators reach the hub at \(socket), not over the network")
     }
 
     /// Writes the members `http`, `coap` and `admin` of the status.

@@ -32,8 +32,13 @@ final class Hub {
         self.configuration = configuration
         self.logger = logger
         attempts = AttemptLog(logger)
+        if configuration.http.maxConnections > Process.connectionRoom {
+            logger.warning(
+                "[http] max-connections is cut to \(Process.connectionRoom): the process may not open more files")
+        }
         limits = ConnectionLimits(
-            maximum: configuration.http.maxConnections, maximumPerAddress: configuration.http.maxConnectionsPerAddress)
+            maximum: min(configuration.http.maxConnections, Process.connectionRoom),
+            maximumPerAddress: configuration.http.maxConnectionsPerAddress)
         // Signals before the first thread, which inherits that they are blocked.
         (loop, signals) = try orFail { () throws(SystemError) in
             (try EventLoop(), try Signals([SIGTERM, SIGINT, SIGHUP]))
@@ -58,8 +63,9 @@ final class Hub {
         logger.notice(
             "nearhub \(Version.number) is ready: \(store.profiles.count) profiles, \(store.deviceCount) devices")
         notifier.notify("READY=1")
-        try orFail { () throws(SystemError) in try loop.run() }
+        let failure = Result { () throws(SystemError) in try loop.run() }
         try stop()
+        try orFail { () throws(SystemError) in try failure.get() }
     }
 
     // MARK: - Faces
@@ -117,7 +123,7 @@ final class Hub {
             let fresh = try options.configuration()
             logger.logLevel = fresh.log.level.forLogger
             attempts.logger.logLevel = logger.logLevel
-            limits.maximum = fresh.http.maxConnections
+            limits.maximum = min(fresh.http.maxConnections, Process.connectionRoom)
             limits.maximumPerAddress = fresh.http.maxConnectionsPerAddress
             let moved =
                 fresh.http.listen != configuration.http.listen || fresh.coap != configuration.coap
@@ -141,7 +147,6 @@ final class Hub {
         }
         for server in faces.coapServers { server.stop() }
         mqtt?.stop()
-        faces.removeSocket()
         logger.notice("stopped: everything is on disk")
     }
 }

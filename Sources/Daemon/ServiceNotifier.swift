@@ -3,14 +3,18 @@ internal import EventLoop
 internal import Glibc
 
 /// Tells systemd how the service is doing (sd_notify(3)): a datagram to the socket in NOTIFY_SOCKET.
-struct ServiceNotifier {
+///
+/// Its own socket is opened once, so that it can still speak when connections have taken every other descriptor.
+final class ServiceNotifier {
     /// How often systemd wants to hear that the loop turns; nil when it does not.
     let watchdogInterval: Duration?
     private let socketPath: String?
+    private let socket: FileDescriptor
 
     /// Reads what systemd put in the environment.
     init() {
         socketPath = environment("NOTIFY_SOCKET")
+        socket = FileDescriptor(owning: Glibc.socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0))
         let isForUs = environment("WATCHDOG_PID").map { $0 == String(getpid()) } ?? true
         watchdogInterval =
             isForUs ? environment("WATCHDOG_USEC").flatMap { Int64($0) }.map { .microseconds($0 / 2) } : nil
@@ -27,7 +31,6 @@ struct ServiceNotifier {
         if path.first == UInt8(ascii: "@") { path[0] = 0 }
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path) }
         let size = socklen_t(MemoryLayout<sa_family_t>.size + path.count)
-        let socket = FileDescriptor(owning: socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0))
         let bytes = Array(state.utf8)
         _ = unsafe withUnsafePointer(to: &address) { pointer in
             let target = unsafe UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self)

@@ -17,8 +17,12 @@ extension Store {
         } catch { throw DaemonError(error) }
         logger.notice("state is in \(path)")
         for recovery in recoveries {
-            let isPlain = recovery.torn == nil && recovery.rewrittenFrom == nil
-            logger.log(level: isPlain ? .info : .warning, "\(recovery)")
+            let level: Logger.Level = recovery.torn != nil ? .warning : recovery.rewrittenFrom != nil ? .notice : .info
+            logger.log(level: level, "\(recovery)")
+        }
+        if orphanCount > 0 {
+            logger.warning(
+                "\(orphanCount) devices are of a profile that is not in profiles.jsonl; they keep their credentials")
         }
     }
 }

@@ -51,7 +51,7 @@ public final class DeviceAPI {
     ///
     /// - Parameters:
     ///   - store: what exists.
-    ///   - report: is told of every attempt, when it has been decided.
+    ///   - report: is told of every attempt, when its answer leaves.
     public init(_ store: Store, report: @escaping (Attempt) -> Void) {
         self.store = store
         self.report = report
@@ -69,10 +69,15 @@ public final class DeviceAPI {
         do { request = try ProvisionRequest(body) } catch {
             return reply(.malformed(error, refuse(error, via: via, peer: peer)))
         }
-        let decision = decide(request, via, peer)
+        let (decision, result) = decide(request, via)
+        let attempt = Attempt(
+            result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via)
         let legacyFields = decision.profile?.settings.legacyFields ?? !store.wantsModernAnswers
         let answer = ProvisionAnswer(decision.outcome, legacyFields: legacyFields)
-        store.whenDurable { reply(.answer(answer)) }
+        store.whenDurable { [report] in
+            report(attempt)
+            reply(.answer(answer))
+        }
     }
 
     /// Refuses what a face could not take in, or whose answer has no way to go.
@@ -97,7 +102,7 @@ public final class DeviceAPI {
         return ProvisionAnswer(malformed, legacyFields: !store.wantsModernAnswers)
     }
 
-    private func decide(_ request: ProvisionRequest, _ via: Text, _ peer: String) -> Decision {
+    private func decide(_ request: ProvisionRequest, _ via: Text) -> (Decision, Attempt.Result) {
         let now = Duration.sinceEpoch.milliseconds
         let profile = store.profile(key: request.provisionKey)
         var decision: Decision
@@ -117,9 +122,7 @@ public final class DeviceAPI {
             case .notFound: .notFound
             case .failure(let reason): failure.map(Attempt.Result.failed) ?? .refused(reason)
             }
-        report(
-            Attempt(result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via))
-        return decision
+        return (decision, result)
     }
 }
 

@@ -55,7 +55,7 @@ public final class EventLoop {
         registrations.append(Registration(id: id, source: source))
     }
 
-    /// Takes a source out; its descriptor must still be open.
+    /// Takes a source out, from then on it is not called; its descriptor must still be open.
     public func remove(_ source: any EventSource) {
         if let descriptor = source.descriptor { _ = epoll_ctl(epoll.raw, EPOLL_CTL_DEL, descriptor, nil) }
         registrations.removeAll { $0.source === source }
@@ -72,7 +72,7 @@ public final class EventLoop {
 
     /// One turn: prepare all, wait, run those that are ready or due.
     public func turn() throws(SystemError) {
-        for registration in registrations { registration.source.prepare() }
+        for registration in registrations where isHere(registration) { registration.source.prepare() }
         var events = unsafe InlineArray<16, epoll_event>(repeating: epoll_event())
         let wait = milliseconds(until: registrations.lazy.compactMap(\.source.timeout).min())
         var span = unsafe events.mutableSpan
@@ -83,10 +83,15 @@ public final class EventLoop {
         }
         for registration in registrations {
             let isReadable = (0..<Int(ready)).contains { unsafe events[$0].data.u64 == registration.id }
-            guard isReadable || (registration.source.timeout ?? .seconds(1)) <= .zero else { continue }
+            guard isReadable || (registration.source.timeout ?? .seconds(1)) <= .zero, isHere(registration) else {
+                continue
+            }
             registration.source.run()
         }
     }
+
+    /// Whether no other source has taken it out meanwhile.
+    private func isHere(_ registration: Registration) -> Bool { registrations.contains { $0.id == registration.id } }
 
     private func milliseconds(until timeout: Duration?) -> Int32 {
         guard let timeout else { return -1 }

@@ -31,3 +31,10 @@ public struct FileDescriptor: ~Copyable, Sendable {
             owning: try system("open", path) { unsafe Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode) })
     }
 }
+
+/// The path from the root, without symbolic links (realpath(3)); a path that is not there stays as it is.
+public func absolutePath(_ path: String) -> String {
+    guard let resolved = unsafe realpath(path, nil) else { return path }
+    defer { unsafe free(resolved) }
+    return unsafe String(cString: resolved)
+}

@@ -18,7 +18,7 @@ public enum HTTPPeer: Sendable, CustomStringConvertible {
 public struct HTTPRequest: Sendable {
     /// GET, POST and the like, in capitals.
     public let method: String
-    /// The path, percent-decoded, without the query.
+    /// The path as it was sent, without the query.
     public let path: String
     /// The query's parameters, percent-decoded, in their order.
     public let query: [(name: String, value: String)]

@@ -4,7 +4,6 @@ internal import JSON
 /// The codes in the error bodies of ThingsBoard's REST API (`ThingsboardErrorCode`).
 public enum ErrorCode: Int, Sendable {
     case general = 2
-    case authentication = 10
     case permissionDenied = 20
     case badRequest = 31
     case notFound = 32

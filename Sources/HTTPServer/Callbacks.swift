@@ -13,6 +13,13 @@ internal import HTTPMessage
     let version: UnsafeBufferPointer<UInt8>
 }
 
+/// `MHD_UnescapeCallback`: leaves percent escapes as they are; `%2F` in a path is not the `/` between its parts.
+func keepEscapes(
+    _ server: UnsafeMutableRawPointer?, _ handle: OpaquePointer?, _ text: UnsafeMutablePointer<CChar>?
+) -> Int {
+    unsafe text.map { unsafe strlen($0) } ?? 0
+}
+
 /// `MHD_AcceptPolicyCallback`: whether a new connection is let in.
 func admit(_ server: UnsafeMutableRawPointer?, _ address: UnsafePointer<sockaddr>?, _ size: socklen_t) -> MHD_Result {
     guard let server = unsafe HTTPServer.at(server), let address = unsafe address else { return .NO }
@@ -74,7 +81,9 @@ func completed(
 ) {
     guard let context = unsafe context, let stored = unsafe context.pointee else { return }
     unsafe context.pointee = nil
-    unsafe Unmanaged<HTTPExchange>.fromOpaque(stored).takeRetainedValue().connection.restartDeadline()
+    let connection = unsafe Unmanaged<HTTPExchange>.fromOpaque(stored).takeRetainedValue().connection
+    connection.isAnswering = false
+    connection.restartDeadline()
 }
 
 /// Hands a response to the library, which copies it.
@@ -106,10 +115,30 @@ private func parameter(
     _ value: UnsafePointer<CChar>?, _ valueSize: Int
 ) -> MHD_Result {
     guard let found = unsafe found?.assumingMemoryBound(to: [(name: String, value: String)].self) else { return .NO }
-    let name = unsafe String(decoding: bytes(key, keySize), as: UTF8.self)
-    let text = unsafe String(decoding: bytes(value, valueSize), as: UTF8.self)
+    let name = unsafe unescaped(bytes(key, keySize))
+    let text = unsafe unescaped(bytes(value, valueSize))
     unsafe found.pointee.append((name, text))
     return .YES
+}
+
+/// The text behind percent escapes (RFC 3986 section 2.1); what is no escape stays.
+private func unescaped(_ text: UnsafeBufferPointer<UInt8>) -> String {
+    var bytes: [UInt8] = []
+    var index = 0
+    while index < text.count {
+        let digits = unsafe String(
+            decoding: text[min(index + 1, text.count)..<min(index + 3, text.count)], as: UTF8.self)
+        if unsafe text[index] == UInt8(ascii: "%"), digits.utf8.count == 2, digits.allSatisfy(\.isHexDigit),
+            let byte = UInt8(digits, radix: 16)
+        {
+            bytes.append(byte)
+            index += 3
+        } else {
+            unsafe bytes.append(text[index])
+            index += 1
+        }
+    }
+    return String(decoding: bytes, as: UTF8.self)
 }
 
 extension RequestHead {

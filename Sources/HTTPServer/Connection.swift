@@ -15,6 +15,8 @@ final class Connection {
     let network: PeerNetwork?
     /// The monotonic time at which it is cut off; nil while the hub itself is at work.
     var deadline: Duration?
+    /// Whether an answer is on its way out.
+    var isAnswering = false
 
     /// Reads who connected; nil when the system cannot tell, and then nobody is served.
     init?(_ connection: OpaquePointer) {
@@ -36,11 +38,20 @@ final class Connection {
     /// Starts the time of the next request or answer.
     func restartDeadline() { deadline = .monotonic + Self.timeLimit }
 
-    /// Ends the connection if its time is over; the library then sees its end and closes it.
+    /// Ends the connection if its time is over, or its peer has gone; the library then sees its end and closes it.
     func cutOff(at now: Duration) {
-        guard let deadline, deadline <= now else { return }
+        guard let deadline, deadline <= now || !isAnswering && isAbandoned else { return }
         self.deadline = nil
         shutdown(socket, CInt(SHUT_RDWR))
+    }
+
+    /// Whether the peer has closed its end and nothing is left to read.
+    ///
+    /// libmicrohttpd misses that, up to its idle timeout, when the end comes together with the last bytes: it waits for
+    /// the next edge of an edge-triggered descriptor. Until then the connection would count against its address.
+    private var isAbandoned: Bool {
+        var byte: UInt8 = 0
+        return unsafe recv(socket, &byte, 1, CInt(MSG_PEEK | MSG_DONTWAIT)) == 0
     }
 }
 

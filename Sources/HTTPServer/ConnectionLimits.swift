@@ -28,6 +28,9 @@ public final class ConnectionLimits {
     /// The most connections of one IPv4 address or one IPv6 /64.
     public var maximumPerAddress: Int
     private var counts: [PeerNetwork: Int] = [:]
+    /// The most bytes of request bodies in memory, 8 MiB: without a bound each connection could hold 64 KiB.
+    static let maximumBodyBytes = 8 << 20
+    private var bodyBytes = 0
     /// Connections that are open now.
     public private(set) var count = 0
 
@@ -44,6 +47,15 @@ public final class ConnectionLimits {
     func admits(_ network: PeerNetwork) -> Bool {
         count < maximum && counts[network, default: 0] < maximumPerAddress
     }
+
+    /// Whether there is room for more bytes of a body; they are counted then.
+    func takeBody(_ count: Int) -> Bool {
+        guard bodyBytes + count <= Self.maximumBodyBytes else { return false }
+        bodyBytes += count
+        return true
+    }
+
+    func returnBody(_ count: Int) { bodyBytes -= count }
 
     func opened(_ network: PeerNetwork) {
         count += 1

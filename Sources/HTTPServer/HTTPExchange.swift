@@ -18,10 +18,12 @@ public import HTTPMessage
     private(set) var isSuspended = false
     private(set) var wasHandled = false
     private unowned let server: HTTPServer
+    private let limits: ConnectionLimits?
     private let handle: OpaquePointer
 
     init(_ server: HTTPServer, _ connection: Connection, _ handle: OpaquePointer) {
         self.server = server
+        limits = server.limits
         self.connection = connection
         unsafe self.handle = handle
     }
@@ -35,22 +37,32 @@ public import HTTPMessage
         unsafe server.resume(handle)
     }
 
+    deinit { limits?.returnBody(body.count) }
+
     /// Keeps a piece of the body; false when the client sends on and on.
     func receive(_ piece: UnsafeBufferPointer<UInt8>) -> Bool {
         received += piece.count
-        if received <= Self.maximumBody {
+        guard response == nil else { return received <= Self.maximumDrained }
+        if received > Self.maximumBody {
+            drop(.bodyTooLarge)
+        } else if limits?.takeBody(piece.count) ?? true {
             unsafe body.append(contentsOf: piece)
         } else {
-            body = []
-            refuse(.bodyTooLarge)
+            drop(.tooManyBodies)
         }
-        return received <= Self.maximumDrained
+        return true
+    }
+
+    private func drop(_ fault: RequestFault) {
+        limits?.returnBody(body.count)
+        body = []
+        refuse(fault)
     }
 
     /// Answers with an error and closes the connection behind it.
     func refuse(_ fault: RequestFault) {
         closes = true
-        response = .error(fault.status, fault.status == 501 ? .general : .badRequest, fault.message)
+        response = .error(fault.status, fault.status > 500 ? .general : .badRequest, fault.message)
     }
 
     /// Marks the request as handed over.
@@ -67,5 +79,7 @@ public import HTTPMessage
 }
 
 extension RequestFault {
+    static let tooManyBodies = RequestFault(
+        status: 503, message: "over \(ConnectionLimits.maximumBodyBytes) bytes of request bodies at once")
     static let bodyTooLarge = RequestFault(status: 413, message: "body over \(HTTPExchange.maximumBody) bytes")
 }

@@ -15,12 +15,12 @@ public import HTTPMessage
     public let address: String
     /// Requests answered so far.
     public private(set) var requests: UInt64 = 0
-    private let limits: ConnectionLimits?
+    let limits: ConnectionLimits?
+    private let socketFile: SocketFile?
     private let handler: Handler
     private var daemon: OpaquePointer?
     private var connections: [ObjectIdentifier: Connection] = [:]
     private var nextSweep: Duration?
-    private var suspended = 0
     private var hasResumed = false
 
     /// Starts to serve; the loop must `add` it.
@@ -33,13 +33,14 @@ public import HTTPMessage
         throws(SystemError)
     {
         address = socket.address
+        socketFile = socket.socketFile
         self.limits = limits
         self.handler = handler
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         let maximum: UInt32 = limits == nil ? 64 : 65_552
         let listening = socket.file.relinquish()
         unsafe daemon = cmhd_start(
-            listening, maximum, 10, 16 * 1024, admit, access, completed, connectionChanged, context)
+            listening, maximum, 10, 16 * 1024, keepEscapes, admit, access, completed, connectionChanged, context)
         guard unsafe daemon != nil else {
             close(listening)
             throw SystemError("serve HTTP on", address)
@@ -59,9 +60,6 @@ public import HTTPMessage
         guard unsafe MHD_get_timeout(daemon, &milliseconds) == .YES else { return sweep }
         return min(.milliseconds(Int64(clamping: milliseconds)), sweep ?? .seconds(1))
     }
-
-    /// Whether requests wait for their answers.
-    public var isBusy: Bool { suspended > 0 || hasResumed }
 
     /// Serves what is ready, and cuts off what is late.
     public func run() {
@@ -91,17 +89,16 @@ public import HTTPMessage
         guard let daemon = unsafe daemon else { return }
         unsafe self.daemon = nil
         unsafe MHD_stop_daemon(daemon)
+        socketFile?.remove()
     }
 
     // MARK: - Called by exchanges
 
     func suspend(_ handle: OpaquePointer) {
-        suspended += 1
         unsafe MHD_suspend_connection(handle)
     }
 
     func resume(_ handle: OpaquePointer) {
-        suspended -= 1
         hasResumed = true
         unsafe MHD_resume_connection(handle)
     }
@@ -155,6 +152,7 @@ public import HTTPMessage
 
     func send(_ response: HTTPResponse, _ exchange: HTTPExchange, _ handle: OpaquePointer) -> MHD_Result {
         requests += 1
+        exchange.connection.isAnswering = true
         exchange.connection.restartDeadline()
         return unsafe queue(response, closes: exchange.closes, handle)
     }

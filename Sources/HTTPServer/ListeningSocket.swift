@@ -7,8 +7,8 @@ public struct ListeningSocket: ~Copyable {
     let file: FileDescriptor
     /// Where it listens: `192.0.2.1:8080`, `[::]:8080` with the real port, or a path.
     public let address: String
-    /// Whether it is a Unix socket.
-    public let isLocal: Bool
+    /// The file of a Unix socket.
+    let socketFile: SocketFile?
 
     /// Listens for TCP connections.
     ///
@@ -37,7 +37,7 @@ public struct ListeningSocket: ~Copyable {
         let raw = file.raw
         try system("listen on", "\(shown):\(port)") { unsafe bind(raw, info.ai_addr, info.ai_addrlen) }
         try system("listen on", "\(shown):\(port)") { listen(raw, SOMAXCONN) }
-        return ListeningSocket(file: file, address: "\(shown):\(try localPort(raw))", isLocal: false)
+        return ListeningSocket(file: file, address: "\(shown):\(try localPort(raw))", socketFile: nil)
     }
 
     /// Listens for connections of this machine's processes (unix(7)).
@@ -55,8 +55,12 @@ public struct ListeningSocket: ~Copyable {
         let isAnswered = unsafe withUnsafePointer(to: &address) { pointer in
             unsafe connect(probe.raw, UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), size) == 0
         }
+        let why = errno
         if isAnswered { throw SystemError("listen on", path, code: EADDRINUSE) }
-        if errno == ECONNREFUSED { unsafe unlink(path) }
+        if unsafe access(path, F_OK) == 0, SocketFile(path) == nil {
+            throw SystemError("listen on", path, code: ENOTSOCK)
+        }
+        if why == ECONNREFUSED { unsafe unlink(path) }
         try system("listen on", path) {
             unsafe withUnsafePointer(to: &address) { pointer in
                 unsafe bind(raw, UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self), size)
@@ -64,7 +68,28 @@ public struct ListeningSocket: ~Copyable {
         }
         try system("chmod", path) { unsafe chmod(path, 0o600) }
         try system("listen on", path) { listen(raw, SOMAXCONN) }
-        return ListeningSocket(file: file, address: path, isLocal: true)
+        return ListeningSocket(file: file, address: absolutePath(path), socketFile: SocketFile(path))
+    }
+}
+
+/// The file of a Unix socket, known again by its inode: another hub may have put its own in its place.
+struct SocketFile: Equatable {
+    private let path: String
+    private let device: dev_t
+    private let inode: ino_t
+
+    /// The socket at the path; nil when there is none, or something else.
+    init?(_ path: String) {
+        var info = stat()
+        guard unsafe lstat(path, &info) == 0, info.st_mode & Glibc.S_IFMT == Glibc.S_IFSOCK else { return nil }
+        self.path = path
+        device = info.st_dev
+        inode = info.st_ino
+    }
+
+    /// Takes it away, if it is still there.
+    func remove() {
+        if SocketFile(path) == self { _ = unsafe unlink(path) }
     }
 }
 

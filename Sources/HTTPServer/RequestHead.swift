@@ -61,8 +61,8 @@ public struct RequestHead {
     ///   - target: the path as the library gives it.
     ///   - version: `HTTP/1.1` and the like.
     public func verdict(method: Span<UInt8>, target: Span<UInt8>, version: Span<UInt8>) -> RequestFault? {
-        let isOld = version.equals("http/1.0")
-        guard isOld || version.equals("http/1.1") else {
+        let isOld = version.isExactly("HTTP/1.0")
+        guard isOld || version.isExactly("HTTP/1.1") else {
             return RequestFault(status: 505, message: "neither HTTP/1.0 nor HTTP/1.1")
         }
         guard knownMethods.contains(where: { method.isExactly($0) }) else {

@@ -33,7 +33,9 @@ public struct Recovery: Sendable, Hashable, CustomStringConvertible {
             text += "; \(torn.length) bytes of an unfinished batch at byte \(torn.offset) cut off, "
             text += torn.kept.map { "kept in \($0)" } ?? "not kept"
         }
-        if let rewrittenFrom { text += "; written again from byte \(rewrittenFrom)" }
+        if let rewrittenFrom {
+            text += "; lines from byte \(rewrittenFrom) on are written again: nothing proves them on disk yet"
+        }
         return text
     }
 }

@@ -30,13 +30,23 @@ enum CertificateText {
     }
 
     /// The text without certificate markers and line ends, as ThingsBoard's `EncryptionUtil` hashes everything.
+    ///
+    /// In its order: BEGIN, line ends, END; what moves together by that is not looked at again.
     static func removingMarkers(_ text: [UInt8]) -> [UInt8] {
-        var rest = text
-        for marker in [begin, end] {
-            while let range = rest[...].firstRange(of: marker) { rest.removeSubrange(range) }
-        }
+        var rest = removing(begin, from: text)
         rest.removeAll { $0 == 0x0A || $0 == 0x0D }
-        return rest
+        return removing(end, from: rest)
+    }
+
+    private static func removing(_ marker: [UInt8], from text: [UInt8]) -> [UInt8] {
+        var kept: [UInt8] = []
+        kept.reserveCapacity(text.count)
+        var rest = text[...]
+        while let range = rest.firstRange(of: marker) {
+            kept += rest[..<range.lowerBound]
+            rest = rest[range.upperBound...]
+        }
+        return kept + rest
     }
 }
 

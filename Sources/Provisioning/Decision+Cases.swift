@@ -80,7 +80,8 @@ struct Case {
         case .invalid: return false
         case .some(let brought):
             let sameId = Secret(credentials.id.utf8).matches(brought.id.utf8)
-            let sameValue = Secret(credentials.value?.utf8 ?? []).matches(brought.value?.utf8 ?? [])
+            let stored = credentials.canonical.value?.utf8 ?? []
+            let sameValue = Secret(stored).matches(brought.value?.utf8 ?? [])
             return sameId && sameValue && credentials.type == brought.type
         }
     }

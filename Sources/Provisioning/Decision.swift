@@ -95,7 +95,7 @@ extension ProvisionRequest {
             let secret = profile.provisionSecret,
             !secret.exposed.isEmpty
         else {
-            // The same work as for a known key.
+            // As much work as for a known key with a shared secret.
             _ = provisionSecret.matches(provisionSecret)
             return nil
         }

@@ -13,9 +13,12 @@ public enum DeviceName {
         return first == 0 && last == name.utf8.count - 1 ? name : Text(utf8: Array(name.utf8[first...last]))
     }
 
-    /// Why the trimmed name is refused; nil when it is fine.
+    /// Why the name is refused; nil when it is fine.
     public static func fault(_ name: Text) -> String? {
         if name.isEmpty { return "Device name should be specified!" }
+        if trimmed(name) != name {
+            return "Validation error: name begins or ends with a blank, which no device can ask for"
+        }
         // Each character is one unit, but for those of four bytes, which are two.
         let units = name.utf8.count { $0 & 0xC0 != 0x80 } + name.utf8.count { $0 >= 0xF0 }
         if units > maximumLength { return "Validation error: name length must be equal or less than 255" }

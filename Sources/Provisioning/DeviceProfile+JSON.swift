@@ -14,7 +14,11 @@ public struct InvalidRecord: Error, Hashable, CustomStringConvertible {
 
 extension DeviceProfile {
     /// Writes the profile, secrets and all, in the JSON of ThingsBoard's REST API (protocol.md 10.3) with the member `nearhub`.
-    public func write(to json: inout JSONWriter) {
+    ///
+    /// - Parameters:
+    ///   - json: takes the object.
+    ///   - isComplete: whether members without a use here are written too, as ThingsBoard's clients want them.
+    public func write(to json: inout JSONWriter, isComplete: Bool = false) {
         json.beginObject()
         json.name("id")
         json.entity("DEVICE_PROFILE", id)
@@ -39,6 +43,15 @@ extension DeviceProfile {
         json.member("provisionDeviceSecret", provisionSecret.map { Text(utf8: $0.exposed) })
         json.endObject()
         json.endObject()
+        if isComplete {
+            json.tenant()
+            json.nulls([
+                "image", "defaultRuleChainId", "defaultDashboardId", "defaultQueueName", "firmwareId", "softwareId",
+            ])
+            json.nulls(["defaultEdgeRuleChainId", "externalId"])
+            json.member("default", false)
+            json.member("version", 1)
+        }
         json.name("nearhub")
         settings.write(to: &json)
         json.endObject()
@@ -99,6 +112,17 @@ extension JSONValue? {
 }
 
 extension JSONWriter {
+    /// Writes the member `tenantId`: there is one tenant, and it has the null id of ThingsBoard.
+    public mutating func tenant() {
+        name("tenantId")
+        entity("TENANT", "13814000-1dd2-11b2-8080-808080808080")
+    }
+
+    /// Writes members that are null here.
+    public mutating func nulls(_ names: [StaticString]) {
+        for name in names { member(name, nil) }
+    }
+
     /// Writes an id as ThingsBoard does: `{"entityType":…,"id":…}`.
     public mutating func entity(_ type: Text, _ id: Text) {
         beginObject()

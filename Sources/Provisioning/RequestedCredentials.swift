@@ -51,6 +51,13 @@ extension Credentials {
         return Credentials(type: .mqttBasic, id: id, value: Text(utf8: value.bytes))
     }
 
+    /// The same credentials as a request would form them; an operator may have left parts out, or null.
+    var canonical: Credentials {
+        guard type == .mqttBasic, let value, let json = try? JSONValue.parse(value.utf8) else { return self }
+        let part = { (name: Text) in json[name]?.text ?? "" }
+        return .mqttBasic(clientId: part("clientId"), userName: part("userName"), password: part("password")) ?? self
+    }
+
     /// What MQTT_BASIC credentials are found by: the user name, or a hash with the client id in it.
     public static func mqttBasicId(clientId: Text, userName: Text, password: Text) -> Text? {
         guard !clientId.isEmpty || !userName.isEmpty, password.isEmpty || !userName.isEmpty else { return nil }
@@ -63,6 +70,7 @@ extension Credentials {
     /// A certificate, in PEM or as its base64 body; nil when nothing is left of it, or when it holds a private key.
     public static func x509Certificate(_ text: Text) -> Credentials? {
         guard let body = CertificateText.body(of: text.utf8) else { return nil }
+        if let der = Base64.decode(body), Certificate(der: der) == nil, isPrivateKey(der: der) { return nil }
         return Credentials(type: .x509Certificate, id: Text(utf8: Digest.sha3Hex(body)), value: Text(utf8: body))
     }
 }

@@ -5,7 +5,7 @@ struct Marks {
     /// The sequence numbers and settled windows that marks speak of already.
     var profiles: UInt64
     private(set) var devices: UInt64
-    private var settled: UInt64
+    private(set) var settled: UInt64
     private var lastChange: UInt64 = 0
     private var lastMark: UInt64 = 0
 

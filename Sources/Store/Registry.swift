@@ -7,6 +7,7 @@ enum Event {
     case profile(DeviceProfile)
     case profileDeleted(id: Text)
     case device(Device)
+    case deviceDeleted(id: Text)
 }
 
 /// What exists: the profiles themselves, and where in the log the devices are.
@@ -41,6 +42,9 @@ struct Registry {
 
     func deviceCount(of profile: Text) -> UInt32 { deviceCounts[profile, default: 0] }
 
+    /// Devices whose profile is not there, as after a restore of an older profiles.jsonl.
+    var orphanCount: UInt32 { deviceCounts.filter { profiles[$0.key] == nil }.values.reduce(0, +) }
+
     func device(id: Text, _ read: Reader) throws(JournalError) -> Located? {
         try find(byId.candidates(id.utf8), read) { $0.id == id }
     }
@@ -58,8 +62,8 @@ struct Registry {
     /// - Parameters:
     ///   - event: what happened.
     ///   - offset: where its line is.
-    ///   - read: reads devices of earlier lines.
-    mutating func apply(_ event: Event, at offset: UInt64, _ read: Reader) throws(JournalError) {
+    ///   - old: what a device was before; looked up by its id before its new line is staged.
+    mutating func apply(_ event: Event, at offset: UInt64, replacing old: Located? = nil) {
         switch event {
         case .profile(let profile):
             forgetKey(of: profile.id)
@@ -69,11 +73,13 @@ struct Registry {
             forgetKey(of: id)
             profiles[id] = nil
         case .device(let device):
-            if let old = try self.device(id: device.id, read) { remove(old) }
+            if let old { remove(old) }
             byId.insert(device.id.utf8, at: offset)
             byName.insert(device.name.utf8, at: offset)
             byCredentialsId.insert(device.credentials.id.utf8, at: offset)
             deviceCounts[device.profile, default: 0] += 1
+        case .deviceDeleted:
+            if let old { remove(old) }
         }
     }
 
@@ -108,6 +114,18 @@ extension Event {
         case .delete:
             guard let id = json["id"]?["id"]?.text else { throw InvalidRecord("a deletion without id") }
             self = .profileDeleted(id: id)
+        }
+    }
+}
+
+extension Event {
+    /// The event of a line in devices.jsonl.
+    init(deviceRecord record: Record) throws(InvalidRecord) {
+        switch record.operation {
+        case .put: self = .device(try Device(record))
+        case .delete:
+            guard let id = record.json["device"]?["id"]?.text else { throw InvalidRecord("a deletion without id") }
+            self = .deviceDeleted(id: id)
         }
     }
 }

@@ -4,13 +4,22 @@ internal import Provisioning
 extension Registry {
     mutating func replay(profile record: Record, _ earlier: EarlierRecords) throws(JournalError) {
         let event = try earlier.decode(record) { record throws(InvalidRecord) in try Event(profileRecord: record) }
-        try apply(event, at: record.offset) { (offset) throws(JournalError) in try earlier.device(at: offset) }
+        apply(event, at: record.offset)
     }
 
     mutating func replay(device record: Record, _ earlier: EarlierRecords) throws(JournalError) {
-        let device = try earlier.decode(record) { record throws(InvalidRecord) in try Device(record) }
-        try apply(.device(device), at: record.offset) { (offset) throws(JournalError) in try earlier.device(at: offset)
+        guard record.offset <= HashIndex.maximumOffset else {
+            throw JournalError(.unreadable(why: "it lies behind the first 64 GiB"), file: earlier.file)
         }
+        let event = try earlier.decode(record) { record throws(InvalidRecord) in try Event(deviceRecord: record) }
+        let id =
+            switch event {
+            case .device(let device): device.id
+            case .deviceDeleted(let id), .profileDeleted(let id): id
+            case .profile(let profile): profile.id
+            }
+        let old = try device(id: id) { (offset) throws(JournalError) in try earlier.device(at: offset) }
+        apply(event, at: record.offset, replacing: old)
     }
 }
 

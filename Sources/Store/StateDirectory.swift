@@ -35,11 +35,12 @@ public struct StateDirectory: ~Copyable {
     ///
     /// - Throws: when others could read it or its logs, when it belongs to somebody else, when another hub uses it.
     public static func open(_ path: String) throws(StateError) -> StateDirectory {
+        let given = withoutSlashes(path)
         do {
-            if try make(path) { try sync(parentOf: path) }
+            if try make(given) { try sync(parentOf: given) }
         } catch { throw StateError(kind: .system(error), description: "\(error); give another directory with --state") }
-        try check(path)
-        let path = absolute(path)
+        try check(given)
+        let path = absolutePath(given)
         let lock: FileDescriptor
         do { lock = try FileDescriptor.open(path + "/lock", O_RDWR | O_CREAT) } catch {
             throw StateError(kind: .system(error), description: "\(error)")
@@ -54,11 +55,19 @@ public struct StateDirectory: ~Copyable {
 
     /// Checks the directory's owner and permissions, and those of the files in it; changes nothing.
     public static func check(_ path: String) throws(StateError) {
+        let path = withoutSlashes(path)
         try checkPrivate(path, isDirectory: true)
         for name in ["lock", "profiles.jsonl", "devices.jsonl"] {
             try checkPrivate("\(path)/\(name)", isDirectory: false)
         }
     }
+}
+
+/// The path without slashes at its end, behind which a symbolic link would go unnoticed.
+private func withoutSlashes(_ path: String) -> String {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    return path
 }
 
 /// Makes the directory; false when it was there.
@@ -73,7 +82,8 @@ private func make(_ path: String) throws(SystemError) -> Bool {
 private func sync(parentOf path: String) throws(SystemError) {
     let trimmed = path.hasSuffix("/") ? String(path.dropLast()) : path
     let parent = trimmed.lastIndex(of: "/").map { $0 == trimmed.startIndex ? "/" : String(trimmed[..<$0]) } ?? "."
-    let directory = try FileDescriptor.open(parent, O_RDONLY | O_DIRECTORY)
+    // The dot lets the parent be a symbolic link.
+    let directory = try FileDescriptor.open("\(parent)/.", O_RDONLY | O_DIRECTORY)
     let raw = directory.raw
     try system("fsync", parent) { fsync(raw) }
 }
@@ -94,12 +104,6 @@ private func checkPrivate(_ path: String, isDirectory: Bool) throws(StateError) 
     guard info.st_mode & 0o077 == 0 else {
         throw refuse("is open to other users; run: chmod \(isDirectory ? "700" : "600") \(path)")
     }
-}
-
-private func absolute(_ path: String) -> String {
-    guard let resolved = unsafe realpath(path, nil) else { return path }
-    defer { unsafe free(resolved) }
-    return unsafe String(cString: resolved)
 }
 
 private func holder(_ lock: CInt) -> String {

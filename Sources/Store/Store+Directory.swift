@@ -9,6 +9,9 @@ extension Store: DeviceDirectory {
     /// How many devices there are.
     public var deviceCount: Int { registry.deviceCount }
 
+    /// Devices whose profile is not there; they keep their credentials, and nobody provisions them again.
+    public var orphanCount: UInt32 { registry.orphanCount }
+
     /// Whether every profile wants ThingsBoard's exact answers: then those that belong to no profile are so too.
     public var wantsModernAnswers: Bool {
         !profiles.isEmpty && profiles.allSatisfy { !$0.settings.legacyFields }

@@ -65,8 +65,9 @@ public final class Store {
     public func close() throws(JournalError) {
         try journal.flush()
         release()
-        profilesLog.mark()
-        devicesLog.mark(settled: settle())
+        let settled = settle()
+        if marks.profiles < profilesLog.seq { profilesLog.mark() }
+        if marks.devices < devicesLog.seq || marks.settled < settled { devicesLog.mark(settled: settled) }
         try journal.flush()
     }
 
@@ -82,6 +83,7 @@ public final class Store {
         guard devicesLog.size < HashIndex.maximumOffset - (1 << 30) else {
             throw JournalError(.exhausted, file: "devices.jsonl")
         }
+        let old = try registry.device(id: device.id, read)
         let offset = try devicesLog.append(.put, at: now) { json in
             json.name("device")
             device.write(to: &json)
@@ -89,7 +91,7 @@ public final class Store {
         if let provisioned = device.provisioned, provisioned.seq == nil {
             windows.provisioned(seq: devicesLog.seq, now: monotonicSeconds())
         }
-        try registry.apply(.device(device), at: offset, read)
+        registry.apply(.device(device), at: offset, replacing: old)
         touched()
     }
 
@@ -99,7 +101,7 @@ public final class Store {
             json.name("profile")
             profile.write(to: &json)
         }
-        try registry.apply(.profile(profile), at: offset, read)
+        registry.apply(.profile(profile), at: offset)
         touched()
     }
 
@@ -112,7 +114,7 @@ public final class Store {
             json.entity("DEVICE_PROFILE", profile.id)
             json.endObject()
         }
-        try registry.apply(.profileDeleted(id: profile.id), at: offset, read)
+        registry.apply(.profileDeleted(id: profile.id), at: offset)
         touched()
     }
 
@@ -120,8 +122,8 @@ public final class Store {
 
     /// Notes in the logs, without a sync, how far they are on disk and which windows have run out.
     ///
-    /// - Returns: whether there is more to note later.
-    private func keepMarks() -> Bool {
+    /// - Returns: when there may be more to note; nil when there is not.
+    private func keepMarks() -> Duration? {
         let settled = settle()
         let now = monotonicSeconds()
         if marks.wantsProfiles(durable: profilesLog.durableSeq, now: now) {
@@ -132,12 +134,14 @@ public final class Store {
             devicesLog.mark(settled: settled)
             marks.noted(devices: devicesLog.durableSeq, settled: settled, now: now)
         }
-        return windows.isOpen || marks.profiles < profilesLog.seq || marks.devices < devicesLog.seq
+        if marks.profiles < profilesLog.seq || marks.devices < devicesLog.seq { return .seconds(1) }
+        return windows.isOpen ? .seconds(10) : nil
     }
 
     private func touched() {
         marks.touched(at: monotonicSeconds())
-        if marksDue == nil { marksDue = .monotonic + .seconds(1) }
+        let soon = Duration.monotonic + .seconds(1)
+        marksDue = min(marksDue ?? soon, soon)
     }
 
     private func settle() -> UInt64 {
@@ -165,16 +169,24 @@ public final class Store {
     ///
     /// - Parameters:
     ///   - cursor: 0 to begin, later what the last call returned.
-    ///   - limit: the most lines to look at.
+    ///   - limit: the most devices; fewer when it would keep the loop for longer than 2 ms.
     ///   - body: takes each device.
     /// - Returns: where to go on; nil at the end.
     public func devices(after cursor: UInt64, limit: Int, _ body: (Device) -> Void) throws(JournalError) -> UInt64? {
-        try devicesLog.records(from: cursor, limit: limit) { (record) throws(JournalError) in
-            guard let device = try? Device(record),
-                try registry.device(id: device.id, read)?.offset == record.offset
-            else { return }
-            body(device)
+        let deadline = Duration.monotonic + .milliseconds(2)
+        var next: UInt64? = cursor
+        var left = limit
+        while let cursor = next, left > 0, left == limit || .monotonic < deadline {
+            let slice = min(left, 32)
+            next = try devicesLog.records(from: cursor, limit: slice) { (record) throws(JournalError) in
+                guard let device = try? Device(record),
+                    try registry.device(id: device.id, read)?.offset == record.offset
+                else { return }
+                body(device)
+            }
+            left -= slice
         }
+        return next
     }
 
     /// The logs' figures, for `status`: name, sequence number, durable one, bytes.
@@ -194,7 +206,7 @@ extension Store: EventSource {
     public func run() {
         journal.run()
         guard let due = marksDue, due <= .monotonic else { return }
-        marksDue = keepMarks() ? .monotonic + .seconds(1) : nil
+        marksDue = keepMarks().map { .monotonic + $0 }
     }
 
     /// Starts a group commit with what this turn has changed.

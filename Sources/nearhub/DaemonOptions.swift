@@ -19,6 +19,10 @@ struct DaemonOptions: ParsableArguments {
         help: ArgumentHelp("Set a key of the configuration; may be repeated.", valueName: "section.key=value"))
     var overrides: [String] = []
 
+    func validate() throws {
+        if state.isEmpty { throw ValidationError("--state needs the path of a directory") }
+    }
+
     /// The same for the daemon.
     var serveOptions: ServeOptions {
         ServeOptions(configurationFile: config, stateDirectory: state, overrides: overrides)

@@ -2,6 +2,7 @@ internal import Configuration
 internal import ControlClient
 internal import Daemon
 internal import Glibc
+internal import JSON
 
 /// Why a command ends without success: one line for people, and an exit code.
 struct Failure: Error {

@@ -1,4 +1,5 @@
 internal import ControlClient
+internal import JSON
 
 /// Rows under a header, in aligned columns, for people.
 struct Table {

@@ -198,7 +198,7 @@ def test_a_device_whose_profile_is_unknown_is_kept_and_warned_about(original, co
         empty.close()
     copy.start()
     assert copy.status()["devices"] == DEVICES
-    assert "profile" in copy.stderr
+    assert f"{DEVICES} devices are of a profile that is not in profiles.jsonl" in copy.stderr
     assert copy.credentials("d3")["credentialsId"]
 
 

@@ -1,6 +1,7 @@
 internal import EventLoop
 internal import Glibc
 internal import JSON
+internal import TestSupport
 internal import Testing
 
 @testable internal import Journal

@@ -1,4 +1,5 @@
 internal import JSON
+internal import TestSupport
 internal import Testing
 
 @testable internal import Journal

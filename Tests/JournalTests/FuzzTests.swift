@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import TestSupport
 internal import Testing
 
 @testable internal import Journal

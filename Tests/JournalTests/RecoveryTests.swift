@@ -1,5 +1,6 @@
 internal import Glibc
 internal import JSON
+internal import TestSupport
 internal import Testing
 
 @testable internal import Journal

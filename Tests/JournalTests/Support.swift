@@ -1,39 +1,11 @@
 internal import EventLoop
 internal import Glibc
 internal import JSON
+internal import TestSupport
 
 @testable internal import Journal
 
-/// A directory of its own for one test, removed with everything in it; in memory where there is such a place.
-final class TemporaryDirectory {
-    let path: String
-
-    init() throws {
-        let parent = unsafe access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
-        var template = Array("\(parent)/nearhub-test-XXXXXX".utf8CString)
-        guard unsafe mkdtemp(&template) != nil else { throw SystemError("mkdtemp", parent) }
-        path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    deinit {
-        for name in names { unsafe unlink("\(path)/\(name)") }
-        unsafe rmdir(path)
-    }
-
-    /// The files in it, sorted.
-    var names: [String] {
-        guard let stream = unsafe opendir(path) else { return [] }
-        defer { unsafe closedir(stream) }
-        var names: [String] = []
-        while let entry = unsafe readdir(stream) {
-            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
-
+extension TemporaryDirectory {
     /// The bytes of a file in it.
     func bytes(_ name: String = "devices.jsonl") throws -> [UInt8] {
         let file = try LogFile("\(path)/\(name)", O_RDONLY)
@@ -120,16 +92,3 @@ let twelve: (bytes: [UInt8], lines: [(start: Int, end: Int)]) = {
     }
     return (bytes, lines)
 }()
-
-/// Numbers that look random and are the same each time (splitmix64).
-struct SeededNumbers: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
