@@ -554,12 +554,13 @@ def test_valgrind_finds_nothing_of_the_plugin(brokers):
     """Memory errors anywhere, and leaks of blocks that the plugin's own code allocated."""
     broker = brokers(users=OTHER, persistence=True)
     report = broker.directory / "valgrind"
+    # The broker unloads the plugin before the report is written: without its debug information no frame has a name.
     broker.wrapper = ["valgrind", "--leak-check=full", "--show-leak-kinds=all", "--num-callers=30"]
-    broker.wrapper.append(f"--log-file={report}")
+    broker.wrapper += ["--keep-debuginfo=yes", f"--log-file={report}"]
     broker.start()
     hub = StandInHub(broker)
-    for number, version in enumerate((4, 5) * 5):
-        device = Client(broker, f"device{number % 3}", version=version)
+    for number, version in enumerate((4, 5) * 3):
+        device = Client(broker, f"device{number % 2}", version=version)
         device.ask(f"name{number}", number % 3)
         if device.code == 0:
             device.answers()
@@ -578,5 +579,7 @@ def test_valgrind_finds_nothing_of_the_plugin(brokers):
     still_open.close()
     text = report.read_text()
     assert "ERROR SUMMARY" in text
-    blocks = [block for block in re.split(r"==\d+== \n", text) if "nearhub_mosquitto" in block or "Invalid" in block]
+    print("".join(line.split("== ", 1)[1] + "\n" for line in text.splitlines() if "lost:" in line or "SUMMARY" in line))
+    ours = re.compile(r"\((hooks|plugin|requesters)\.c:|Invalid|uninitialised")
+    blocks = [block for block in re.split(r"==\d+== \n", text) if ours.search(block)]
     assert not blocks, "\n".join(blocks)
