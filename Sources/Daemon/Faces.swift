@@ -71,11 +71,6 @@ struct Faces {
         json.member("socket", Text(socket))
         json.endObject()
     }
-
-    /// Takes the Unix socket away, so that the command line sees at once that no hub is there.
-    func removeSocket() {
-        if !socket.isEmpty { _ = unsafe unlink(socket) }
-    }
 }
 
 /// The addresses of one face.
