@@ -13,7 +13,7 @@ PYTEST_ARGS ?= -n 4
 # The crash backtracer hangs without a terminal, and a test would wait for it.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build plugin help run test unit-tests integration lint bench-http bench-mqtt bench-footprint install clean
+.PHONY: build plugin help run test unit-tests integration lint bench-http bench-coap bench-mqtt bench-footprint install clean
 
 build: plugin ## build the release binary, .build/release/nearhub, and the plugin for Mosquitto
 	@$(DEPS) build
@@ -72,6 +72,10 @@ lint: ## check format and forbidden words, compile scripts and the C of the benc
 bench-http: build ## measure HTTP next to the C reference; ROUNDS=5 SLICE=1 PEERS=1
 	@$(DEPS) bench
 	@Tests/Benchmarks/bench-http $(NEARHUB)
+
+bench-coap: build ## measure CoAP next to the C reference; ROUNDS=5 SLICE=1
+	@$(DEPS) bench
+	@Tests/Benchmarks/bench-coap $(NEARHUB)
 
 bench-mqtt: build ## measure MQTT next to the C reference; ROUNDS=5 SLICE=1
 	@$(DEPS) bench

@@ -18,6 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent.parent
 C_PROGRAMS = {
     "httpref": ["httpref.c", "-lmicrohttpd", "-ljansson", "-lpthread"],
+    "coapref": ["coapref.c", "-lcoap-3-gnutls", "-ljansson", "-lpthread"],
+    "coapload": ["coapload.c"],
     "mqttref": ["mqttref.c", "-lmosquitto", "-ljansson", "-lpthread"],
     "mqttload": ["mqttload.c", "-lmosquitto"],
     "synclimit": ["synclimit.c"],
