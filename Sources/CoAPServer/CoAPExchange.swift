@@ -45,9 +45,16 @@ public import CoAPMessage
 extension CoAPResponse {
     /// What may be answered to a message of the given size: an error is no means to flood others with (RFC 7252
     /// section 11.3), so that to less than 100 bytes it has at most 32 bytes more.
-    func fitted(requestSize: Int, token: Token) -> CoAPResponse {
-        // Header and token, the mark before the body, and the options that errors have.
-        let room = requestSize + 32 - (4 + token.count + 1 + 8)
+    ///
+    /// - Parameters:
+    ///   - requestSize: bytes of the message that is answered.
+    ///   - token: its token.
+    ///   - blockOptions: how many block options the answer will have.
+    func fitted(requestSize: Int, token: Token, blockOptions: Int = 0) -> CoAPResponse {
+        // Content-Format below 256, Max-Age below 256, and block options at their longest.
+        let options = (contentFormat == nil ? 0 : 2) + (maxAge == nil ? 0 : 2) + 4 * blockOptions
+        // Header and token, options, and the mark before the body.
+        let room = requestSize + 32 - (4 + token.count + options + 1)
         guard code.category >= 4, requestSize < 100, body.count > room else { return self }
         let body = brief.count <= room ? brief : []
         return CoAPResponse(code, contentFormat: body.isEmpty ? nil : contentFormat, body: body, maxAge: maxAge)

@@ -161,7 +161,9 @@ public import EventLoop
         defer { unsafe coap_session_release(exchange.session) }
         guard unsafe context != nil else { return }
         requests += 1
-        let response = response.fitted(requestSize: exchange.requestSize, token: exchange.origin.token)
+        let response = response.fitted(
+            requestSize: exchange.requestSize, token: exchange.origin.token,
+            blockOptions: (exchange.block1 == nil ? 0 : 1) + (exchange.block2 == nil ? 0 : 1))
         var reply = longAnswers.first(response, asked: exchange.block2, for: exchange.key, at: .monotonic)
         reply.block1 = exchange.block1
         recent.answered(exchange.ticket, reply, bytes: reply.payload.count)
