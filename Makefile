@@ -34,13 +34,14 @@ $(PLUGIN): $(PLUGIN_SOURCES) $(wildcard Sources/MosquittoPlugin/*.h) Makefile
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: build ## start a hub with a demo profile in ./state; PORT=8080
+run: build ## start a hub with a demo profile and a broker in ./state; PORT=8080 MQTT_PORT=1884
+	@$(DEPS) broker
 	@etc/demo
 
 test: unit-tests integration ## run all tests: unit, integration, systemd files
 
 unit-tests: ## run the unit tests on a debug build
-	@$(DEPS) build unit
+	@$(DEPS) build broker
 	@$(STEP) "debug build" $(SWIFT) build --build-tests
 	@$(STEP) "unit tests" $(SWIFT) test --skip-build --parallel
 
