@@ -45,11 +45,7 @@ final class MQTTFace {
             version: settings.version == .v5 ? .v5 : .v311, login: try settings.login(),
             subscriptions: MQTTTopics.subscriptions)
         options.maximumPayload = MQTTRequest.maximumBody
-        logger.notice("mqtt asks at \(broker) as client \(settings.clientId), in clear")
-        if settings.sharedResponses {
-            logger.warning(
-                "[mqtt] shared-responses = yes: without the plugin every client of the broker can read every answer")
-        }
+        announce(settings, broker)
         let started = try orFail { () throws(SystemError) in
             try MQTTClient(options) { [unowned self] event in handle(event) }
         }
@@ -71,6 +67,20 @@ final class MQTTFace {
         json.member("requests", requests)
         json.member("ignored", ignored)
         json.member("unsent", unsent)
+    }
+
+    private func announce(_ settings: Configuration.MQTT, _ broker: BrokerAddress) {
+        logger.notice("mqtt asks at \(broker) as client \(settings.clientId), in clear")
+        if settings.responseTopics {
+            logger.notice(
+                settings.version == .v5
+                    ? "[mqtt] response-topics = yes: only the broker's rules keep answers there private"
+                    : "[mqtt] response-topics = yes has no effect with version = 3.1.1")
+        }
+        if settings.sharedResponses {
+            logger.warning(
+                "[mqtt] shared-responses = yes: without the plugin every client of the broker can read every answer")
+        }
     }
 
     // MARK: - Events
