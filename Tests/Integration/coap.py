@@ -6,7 +6,6 @@ import dataclasses
 import json
 import random
 import socket
-import time
 
 CON, NON, ACK, RST = range(4)
 GET, POST, PUT, DELETE = 0x01, 0x02, 0x03, 0x04
@@ -129,7 +128,9 @@ class Peer:
     def __exit__(self, *_):
         self.socket.close()
 
-    def request(self, payload: bytes | dict = b"", *, kind=CON, code=POST, path=PATH, options=(), token=None) -> Message:
+    def request(
+        self, payload: bytes | dict = b"", *, kind=CON, code=POST, path=PATH, options=(), token=None
+    ) -> Message:
         """A request with the next message id and, unless given, a new token."""
         self.mid = (self.mid + 1) & 0xFFFF
         payload = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -197,8 +198,3 @@ def split(payload: bytes, exponent: int) -> list[bytes]:
     """A payload in pieces of 16 << exponent bytes."""
     size = 16 << exponent
     return [payload[at : at + size] for at in range(0, len(payload), size)]
-
-
-def later(deadline: float) -> float:
-    """The seconds until a time of the monotonic clock, at least a millisecond."""
-    return max(deadline - time.monotonic(), 0.001)

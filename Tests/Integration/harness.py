@@ -151,7 +151,13 @@ class Died(AssertionError):
 class Hub:
     """One daemon: its directory, its process, and the ways to it."""
 
-    def __init__(self, *settings: str, configuration: str = "", environment: dict[str, str] | None = None):
+    def __init__(
+        self,
+        *settings: str,
+        configuration: str = "",
+        environment: dict[str, str] | None = None,
+        data_limit: int | None = None,
+    ):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="nearhub-", dir="/tmp"))  # short: sun_path has 108 bytes
         self.state = self.directory / "state"
         self.socket = self.directory / "nearhub.sock"
@@ -160,10 +166,12 @@ class Hub:
         self.state.mkdir(mode=0o700)
         self.configuration.write_text(
             configuration
-            or f"[http]\nlisten = 127.0.0.1:0\n\n[admin]\nsocket = {self.socket}\n\n[log]\nlevel = trace\n"
+            or "[http]\nlisten = 127.0.0.1:0\n\n[coap]\nlisten = 127.0.0.1:0\n\n"
+            f"[admin]\nsocket = {self.socket}\n\n[log]\nlevel = trace\n"
         )
         self.stderr_file.touch()
         self.settings = list(settings)
+        self.limits = [] if data_limit is None else ["prlimit", f"--data={data_limit}"]
         self.environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(self.directory),
@@ -174,6 +182,7 @@ class Hub:
         }
         self.process: subprocess.Popen | None = None
         self.address: tuple[str, int] = ("127.0.0.1", 0)
+        self.coap_address: tuple[str, int] = ("127.0.0.1", 0)
         self.guarded: set[str] = set()
         self.complaints: list[str] = []
         self.problems: list[str] = []
@@ -182,7 +191,7 @@ class Hub:
 
     def spawn(self) -> subprocess.Popen:
         """Starts the daemon without waiting. It dies with us, and gets the least helpful umask."""
-        command = ["setpriv", "--pdeathsig", "KILL", binary(), "serve"]
+        command = ["setpriv", "--pdeathsig", "KILL", *self.limits, binary(), "serve"]
         command += ["--config", str(self.configuration), "--state", str(self.state)]
         for setting in self.settings:
             command += ["--set", setting]
@@ -210,10 +219,14 @@ class Hub:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not ready after {READY_SECONDS} s:\n{self.stderr[-2000:]}")
             time.sleep(0.004)
-        listening = self.status()["http"]["listening"]
-        if listening:
-            host, port = listening[0].rsplit(":", 1)
-            self.address = (host.strip("[]"), int(port))
+        status = self.status()
+        self.address = first_address(status["http"]["listening"]) or self.address
+        self.coap_address = first_address(status["coap"]["listening"]) or self.coap_address
+        return self
+
+    def connected(self, seconds: float = 10) -> Hub:
+        """Waits until the hub has its subscriptions at the broker."""
+        eventually(lambda: self.status()["mqtt"]["state"] == "connected", seconds)
         return self
 
     def refused(self, seconds: float = 10) -> Run:
@@ -282,6 +295,16 @@ class Hub:
     @property
     def url(self) -> str:
         return f"http://{self.address[0]}:{self.address[1]}"
+
+    @property
+    def coap_url(self) -> str:
+        return f"coap://{self.coap_address[0]}:{self.coap_address[1]}"
+
+    @property
+    def anonymous_memory(self) -> int:
+        """The bytes of memory that are the daemon's own: RssAnon of proc(5)."""
+        lines = pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("RssAnon:")))
 
     @property
     def stderr(self) -> str:
@@ -423,6 +446,14 @@ class Hub:
             wanted = 0o700 if path.is_dir() else 0o600
             if mode != wanted:
                 self.problems.append(f"{path} has mode {mode:04o} instead of {wanted:04o}")
+
+
+def first_address(listening: list[str]) -> tuple[str, int] | None:
+    """The first of the addresses that `status` names, as sockets take it."""
+    if not listening:
+        return None
+    host, port = listening[0].rsplit(":", 1)
+    return host.strip("[]"), int(port)
 
 
 def profile_body(name: str, strategy: str, key: str | None, secret: str | None, **nearhub) -> dict:

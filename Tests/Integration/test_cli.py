@@ -36,7 +36,8 @@ def rows(document):
 
 def test_version_is_one_line_with_the_libraries(hubs):
     run = hubs().cli("--version")
-    versions = r"libmicrohttpd \d[\d.]+, jansson \d[\d.]+, OpenSSL \d[\d.]+, xxHash \d[\d.]+"
+    libraries = ["libmicrohttpd", "libcoap", "libmosquitto", "jansson", "OpenSSL", "xxHash"]
+    versions = ", ".join(rf"{library} \d[\d.]+" for library in libraries)
     assert run.code == 0
     assert re.fullmatch(rf"nearhub \d+\.\d+\.\d+ \({versions}\)\n", run.out), run.out
 

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 import requests
-import tb_device_http
 
+from environments import THINGSBOARD, python
 from harness import PROVISION, canary
 
 
@@ -108,16 +108,17 @@ def test_requests_gets_failures_as_200(hub, profile):
 
 
 def test_thingsboards_sdk_provisions_a_device(hub, profile):
-    device = tb_device_http.TBHTTPDevice.provision(hub.url, "boiler", profile.key, profile.secret)
+    wanted = {"name": "boiler", "key": profile.key, "secret": profile.secret}
+    done = python(THINGSBOARD, "sdk_http.py", hub.url, stdin=wanted)
     token = hub.credentials("boiler")["credentialsId"]
     hub.guard(token)
-    assert token in device.api_base_url
+    assert done.returncode == 0 and token in done.stdout, done.stderr
 
 
 def test_thingsboards_sdk_sees_a_failure(hub, profile):
-    with pytest.raises(tb_device_http.TBProvisionFailure) as failure:
-        tb_device_http.TBHTTPDevice.provision(hub.url, "boiler", profile.key, canary("wrong"))
-    assert failure.value.args[0]["status"] == "NOT_FOUND"
+    wanted = {"name": "boiler", "key": profile.key, "secret": canary("wrong")}
+    done = python(THINGSBOARD, "sdk_http.py", hub.url, stdin=wanted)
+    assert done.returncode == 1 and json.loads(done.stderr)["status"] == "NOT_FOUND", done.stderr
 
 
 # nearhub provision

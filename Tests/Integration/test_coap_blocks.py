@@ -27,9 +27,9 @@ def certificate(size: int, seed: int = 1) -> str:
     return "MII" + "".join(random.Random(seed).choices(letters, k=size - 3))
 
 
-def certificate_request(profile, name="boiler", size=2000):
+def certificate_request(profile, name="boiler", size=2000, seed=1):
     """A request that brings a certificate, as bytes."""
-    request = profile.request(name, credentialsType="X509_CERTIFICATE", hash=certificate(size))
+    request = profile.request(name, credentialsType="X509_CERTIFICATE", hash=certificate(size, seed))
     return json.dumps(request).encode()
 
 
@@ -124,7 +124,7 @@ def test_a_block_from_nowhere_creates_nothing(hub, profile, peer, number, more):
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 1023])
 def test_a_block_shorter_than_it_says_creates_nothing(hub, profile, peer, size):
-    payload = certificate_request(profile)
+    payload = certificate_request(profile, size=1500)
     assert peer.ask(payload[:size], token=b"t", options=[(BLOCK1, block(0, True, 6))]).text in INCOMPLETE | {"4.00"}
     rest = peer.ask(payload[1024:], token=b"t", options=[(BLOCK1, block(1, False, 6))])
     assert rest.text in INCOMPLETE
@@ -139,7 +139,7 @@ def test_a_block_of_the_reserved_size_is_refused(hub, profile, peer):
 
 def test_two_peers_may_interleave(hub, profile):
     with Peer(hub) as one, Peer(hub) as two:
-        pieces = {peer: split(certificate_request(profile, f"d{n}"), 5) for n, peer in enumerate((one, two))}
+        pieces = {peer: split(certificate_request(profile, f"d{n}", seed=n), 5) for n, peer in enumerate((one, two))}
         count = len(pieces[one])
         for number in range(count):
             for peer in (one, two):
@@ -150,7 +150,7 @@ def test_two_peers_may_interleave(hub, profile):
 
 
 def test_one_peer_may_interleave_by_request_tags(hub, profile, peer):
-    pieces = [split(certificate_request(profile, f"d{n}"), 6) for n in range(3)]
+    pieces = [split(certificate_request(profile, f"d{n}", seed=n), 6) for n in range(3)]
     for number in range(len(pieces[0])):
         for transfer in range(3):
             more = number < len(pieces[0]) - 1
@@ -205,7 +205,7 @@ def test_twenty_thousand_request_tags_take_no_memory_and_nobodys_place(hub, prof
             options = [(BLOCK1, block(0, True, 6)), (REQUEST_TAG, tag.to_bytes(4, "big"))]
             counts[flood.ask(b"x" * 1024, options=options).text] += 1
         after = hub.anonymous_memory
-        print(f"\n{REQUEST_TAGS} request tags: RssAnon {before // 1024} kB before, {after // 1024} kB after; {dict(counts)}")
+        print(f"\n{REQUEST_TAGS} request tags: {dict(counts)}; RssAnon {before // 1024} kB, then {after // 1024} kB")
         assert counts.keys() <= {"2.31", "5.03"} | INCOMPLETE
         assert after - before < 2 * MEBIBYTE
         assert honest.ask_in_blocks(certificate_request(profile))[-1].text == "2.01"

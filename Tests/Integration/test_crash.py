@@ -1,9 +1,12 @@
-"""kill -9 at any moment: whoever was answered SUCCESS is there afterwards, with the same credentials.
+"""kill -9 at any moment: whoever was answered SUCCESS over any face is there afterwards, with the same credentials.
 
 NEARHUB_KILL_ROUNDS says how often (default 50).
 """
 
+import collections
+import contextlib
 import http.client
+import itertools
 import os
 import random
 import threading
@@ -12,44 +15,98 @@ import time
 import pytest
 
 import journal
+from coap import Peer
+from devices import MQTTDevice
 from harness import PROVISION, exchange
 
 ROUNDS = int(os.environ.get("NEARHUB_KILL_ROUNDS", "50"))
-DEVICES_AT_ONCE = 4
+DEVICES_AT_ONCE = {"http": 2, "coap": 2, "mqtt": 1}
+ANSWER_SECONDS = 0.1  # after which a device that got no answer asks again
 
 
 class Load:
     """Devices that provision as fast as they can until their hub dies, and what they were told."""
 
-    def __init__(self, hub, profile, label):
+    def __init__(self, hub, profile, label, broker=None):
+        self.hub = hub
+        self.profile = profile
+        self.broker = broker
         self.answered: dict[str, tuple[str, str]] = {}
+        self.faces = collections.Counter()
         self.last: list[str] = []
-        self.unexpected: list[bytes] = []
+        self.unexpected: list[dict] = []
+        self.over = threading.Event()
+        ways = {"http": self._ask_http, "coap": self._ask_coap, "mqtt": self._ask_mqtt}
         self.threads = [
-            threading.Thread(target=self._run, args=(hub.address, profile, f"{label}-{number}"))
-            for number in range(DEVICES_AT_ONCE)
+            threading.Thread(target=self._run, args=(face, ways[face], f"{label}{face[0]}{number}"))
+            for face, devices in DEVICES_AT_ONCE.items()
+            for number in range(devices if face != "mqtt" or broker else 0)
         ]
         for thread in self.threads:
             thread.start()
 
-    def _run(self, address, profile, label):
-        connection, number = http.client.HTTPConnection(*address, timeout=10), 0
+    def _run(self, face, way, label):
+        """One device after the other; `way` makes a generator that asks once for each name sent to it."""
+        with contextlib.closing(way(label)) as asks:
+            next(asks)
+            name = None
+            for number in itertools.count():
+                asked, answer = f"{label}-{number}", None
+                while answer is None and not self.over.is_set():
+                    answer = asks.send(asked)
+                if answer is None:
+                    break
+                if answer.get("status") != "SUCCESS" or "deviceId" not in answer:
+                    self.unexpected.append(answer)
+                    break
+                name = asked
+                self.answered[name] = (answer["deviceId"], answer["credentialsValue"])
+                self.faces[face] += 1
+            if name is not None:
+                self.last.append(name)
+
+    def _ask_http(self, label):
+        connection, answer = http.client.HTTPConnection(*self.hub.address, timeout=10), None
         try:
             while True:
-                name = f"{label}-{number}"
-                answer = exchange(connection, "POST", PROVISION, profile.request(name))
-                if answer.status != 200 or answer.json["status"] != "SUCCESS":
-                    self.unexpected.append(answer.body)
-                    return
-                self.answered[name] = (answer.json["deviceId"], answer.json["credentialsValue"])
-                number += 1
-        except (OSError, http.client.HTTPException):
-            if number:
-                self.last.append(f"{label}-{number - 1}")
+                name = yield answer
+                try:
+                    answer = exchange(connection, "POST", PROVISION, self.profile.request(name)).json
+                except (OSError, http.client.HTTPException):
+                    connection.close()
+                    self.over.wait(0.01)
+                    answer = None
         finally:
             connection.close()
 
+    def _ask_coap(self, label):
+        answer = None
+        with Peer(self.hub, timeout=ANSWER_SECONDS) as peer:
+            while True:
+                name = yield answer
+                try:
+                    answer = peer.ask(self.profile.request(name)).json
+                except OSError:
+                    self.over.wait(0.01)
+                    answer = None
+
+    def _ask_mqtt(self, label):
+        device, answer = MQTTDevice(self.broker), None
+        try:
+            device.subscribe(f"/provision/response/{label}")
+            while True:
+                name = yield answer
+                device.messages.clear()
+                device.publish(f"/provision/request/{label}", self.profile.request(name))
+                try:
+                    answer = device.message(seconds=ANSWER_SECONDS).json
+                except AssertionError:
+                    answer = None
+        finally:
+            device.close()
+
     def join(self):
+        self.over.set()
         for thread in self.threads:
             thread.join()
         assert not self.unexpected, self.unexpected
@@ -61,14 +118,16 @@ def stored(log):
 
 
 @pytest.mark.timeout(60 + ROUNDS * 4)
-def test_whoever_was_answered_is_there_after_kill_9(hub):
+def test_whoever_was_answered_is_there_after_kill_9(hubs, brokers):
+    broker = brokers(plugin=False, anonymous=True).start()
+    hub = hubs(f"mqtt.url={broker.url}").start()
     dice = random.Random(os.environ.get("NEARHUB_KILL_SEED", str(ROUNDS)))
     profile = hub.create_profile(maxDevices=1_000_000)
     path = hub.state / "devices.jsonl"
     promised: dict[str, tuple[str, str]] = {}
-    good_end, rounds_with_answers = 0, 0
+    good_end, rounds_with_answers, faces = 0, 0, collections.Counter()
     for number in range(ROUNDS):
-        load = Load(hub, profile, f"r{number}")
+        load = Load(hub, profile, f"r{number}", broker)
         time.sleep(dice.uniform(0.005, 0.2))
         hub.kill9()
         load.join()
@@ -77,6 +136,7 @@ def test_whoever_was_answered_is_there_after_kill_9(hub):
         good_end = max([line.end for line in log.lines], default=good_end)
         promised |= load.answered
         rounds_with_answers += bool(load.answered)
+        faces += load.faces
         hub.start()
         for name in load.last:
             answer = hub.provision(profile.request(name)).json
@@ -86,8 +146,9 @@ def test_whoever_was_answered_is_there_after_kill_9(hub):
     log.verify()
     assert log.torn == b""
     assert promised.items() <= stored(log).items()
-    print(f"\n{ROUNDS} kills, {len(promised)} devices answered, {len(log.devices)} stored")
+    print(f"\n{ROUNDS} kills, {len(promised)} devices answered ({dict(faces)}), {len(log.devices)} stored")
     assert rounds_with_answers > ROUNDS // 2, "the load was too thin to prove anything"
+    assert all(faces[face] >= ROUNDS // 2 for face in DEVICES_AT_ONCE), faces
 
 
 def test_a_kill_during_recovery_loses_nothing(hub):

@@ -49,7 +49,7 @@ def test_the_same_request_over_each_face_gives_the_same_credentials(hub, profile
 @pytest.mark.parametrize("members", [
     {"token": "tokenOfMyOwn"},
     {"credentialsType": "MQTT_BASIC", "username": "user-1", "password": "pw-1", "clientId": "client-1"},
-    {"credentialsType": "X509_CERTIFICATE", "hash": "-----BEGIN CERTIFICATE-----\nMIIB\nAAAA\n-----END CERTIFICATE-----"},
+    {"credentialsType": "X509_CERTIFICATE", "hash": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"},
     {"deviceName": "\u017c\u00f3\u0142w-\u65e5\u672c /+#"},
 ], ids=["token", "basic", "certificate", "name"])  # fmt: skip
 def test_what_a_device_brings_is_understood_alike(hub, profile, faces, members):
