@@ -56,7 +56,11 @@ public final class AdminAPI {
         do throws(AdminError) {
             response = try route.action(self)(Call(request: request, ids: ids, now: Duration.sinceEpoch.milliseconds))
         } catch { response = error.response }
-        store.whenDurable { reply(response) }
+        store.whenDurable { [self] failure in
+            guard let failure else { return reply(response) }
+            // What it changed is undone; what it only saw may be, so it is looked up anew.
+            if request.method == "GET" { handle(request, reply) } else { reply(.notStored(failure)) }
+        }
     }
 
     private func showStatus(_ call: Call) throws(AdminError) -> HTTPResponse {
@@ -67,6 +71,13 @@ public final class AdminAPI {
             json.member("devices", store.deviceCount)
             json.name("journal")
             json.beginObject()
+            if let suspension = store.suspension {
+                json.member("state", suspension.isFull ? "full" : "failing")
+                json.member("since", suspension.since)
+                json.member("reason", Text(suspension.error.description))
+            } else {
+                json.member("state", "writing")
+            }
             for log in store.logs {
                 json.name(escaping: Text(log.name))
                 json.beginObject()

@@ -23,7 +23,7 @@ func onStore<Result>(_ body: () throws(JournalError) -> Result) throws(AdminErro
         case .lineTooLong: throw .badRequest("a record over 131072 bytes")
         case .unreadable(let why): throw .badRequest("a record that could not be read back: \(why)")
         case .noLine: throw .badRequest("after is no cursor of this list")
-        default: throw AdminError(response: .error(507, .general, error.description))
+        default: throw AdminError(response: .notStored(error))
         }
     }
 }
@@ -66,6 +66,9 @@ private func isHexadecimal(_ byte: UInt8) -> Bool {
 }
 
 extension HTTPResponse {
+    /// Nothing has changed, since a log could not be read or written (507, RFC 4918).
+    static func notStored(_ error: JournalError) -> HTTPResponse { .error(507, .general, error.description) }
+
     /// A JSON object as the answer.
     static func json(_ members: (inout JSONWriter) -> Void) -> HTTPResponse {
         var json = JSONWriter()

@@ -65,6 +65,8 @@ public enum Daemon {
 enum Process {
     static func harden() {
         umask(0o077)
+        // A file that reaches the limit of its size is a full disk, not a reason to die (setrlimit(2)).
+        _ = signal(SIGXFSZ, SIG_IGN)
         // Whatever is opened next must not become standard error, into which log lines go.
         while true {
             let file = unsafe open("/dev/null", O_RDWR)

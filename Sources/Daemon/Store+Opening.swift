@@ -1,3 +1,4 @@
+internal import EventLoop
 internal import Glibc
 internal import Journal
 internal import Logging
@@ -15,6 +16,7 @@ extension Store {
                 _exit(ExitStatus.inputOutput.rawValue)
             }
         } catch { throw DaemonError(error) }
+        onSuspension = Self.tell(logger)
         logger.notice("state is in \(path)")
         for recovery in recoveries {
             let level: Logger.Level = recovery.torn != nil ? .warning : recovery.rewrittenFrom != nil ? .notice : .info
@@ -23,6 +25,25 @@ extension Store {
         if orphanCount > 0 {
             logger.warning(
                 "\(orphanCount) devices are of a profile that is not in profiles.jsonl; they keep their credentials")
+        }
+    }
+
+    /// Says when the disk ceases to take writes, and when it takes them again: one line each.
+    private static func tell(_ logger: Logger) -> (Journal.Suspension?) -> Void {
+        var began = Duration.monotonic
+        return { suspension in
+            guard let suspension else {
+                let seconds = (.monotonic - began).components.seconds
+                return logger.notice("the disk takes writes again after \(seconds) s: changes are accepted")
+            }
+            began = .monotonic
+            let what = suspension.isFull ? "the disk is full" : "the disk takes no writes"
+            let interval = Journal.retryInterval.components.seconds
+            logger.error(
+                """
+                \(what): \(suspension.error); what was not on disk is taken back, changes are refused with STORAGE, all \
+                else goes on; tried again every \(interval) s
+                """)
         }
     }
 }

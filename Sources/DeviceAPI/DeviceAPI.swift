@@ -74,9 +74,18 @@ public final class DeviceAPI {
             result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via)
         let legacyFields = decision.profile?.settings.legacyFields ?? !store.wantsModernAnswers
         let answer = ProvisionAnswer(decision.outcome, legacyFields: legacyFields)
-        store.whenDurable { [report] in
-            report(attempt)
-            reply(.answer(answer))
+        store.whenDurable { [self] failure in
+            guard failure != nil else {
+                report(attempt)
+                return reply(.answer(answer))
+            }
+            // What it changed is undone; what it only saw may be, so it is decided anew.
+            guard decision.isChange else { return provision(body, via: via, peer: peer, reply) }
+            report(
+                Attempt(
+                    result: .refused(.storage), deviceName: request.deviceName, profile: decision.profile, peer: peer,
+                    via: via))
+            reply(.answer(ProvisionAnswer(.failure(.storage), legacyFields: legacyFields)))
         }
     }
 
@@ -113,7 +122,7 @@ public final class DeviceAPI {
         } catch {
             // A record that is too long is the device's fault, anything else the hub's.
             let reason = error.isTooLong ? Reason.credentialsInvalid : .storage
-            failure = error.isTooLong ? nil : error
+            failure = error.isTooLong || error.isSuspended ? nil : error
             decision = Decision(outcome: .failure(reason), profile: profile)
         }
         let result: Attempt.Result =
@@ -127,6 +136,11 @@ public final class DeviceAPI {
 }
 
 extension JournalError {
+    /// Whether it was said already that the disk takes nothing.
+    fileprivate var isSuspended: Bool {
+        if case .suspended = kind { true } else { false }
+    }
+
     fileprivate var isTooLong: Bool {
         if case .lineTooLong = kind { true } else { false }
     }

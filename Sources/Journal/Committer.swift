@@ -4,7 +4,8 @@ internal import Synchronization
 /// The thread that writes and syncs bytes, and nothing else: it knows files, not logs.
 ///
 /// One group at a time is handed to it. It writes and syncs the group's batches one after the other, lets go of their
-/// bytes, so that the loop may use the buffers again, and rings.
+/// bytes, so that the loop may use the buffers again, and rings. When the disk does not take a write, it takes all of
+/// the group back and reports that; when a sync or the taking back fails, the process ends.
 final class Committer: Sendable {
     /// Bytes for one file.
     struct Batch: Sendable {
@@ -15,15 +16,23 @@ final class Committer: Sendable {
         let syncs: Bool
     }
 
+    /// How a group ended.
+    enum Outcome: Sendable {
+        /// It is on disk, as far as it was to be.
+        case done
+        /// The disk did not take it; the files are as they were before it.
+        case takenBack(JournalError)
+    }
+
     private struct State {
         var group: [Batch] = []
-        var isDone = false
+        var outcome: Outcome?
         var isStopped = false
     }
 
     private let state = Mutex(State())
     private let bell: Wakeup
-    /// Rings when a group is on disk.
+    /// Rings when a group has ended.
     let report: Wakeup
     private let onFailure: @Sendable (JournalError) -> Never
 
@@ -45,12 +54,12 @@ final class Committer: Sendable {
         bell.ring()
     }
 
-    /// Whether the group has been done since the last call; quiets the bell.
-    func takeReport() -> Bool {
+    /// How the group ended, if it has since the last call; quiets the bell.
+    func takeReport() -> Outcome? {
         report.wait()
         return state.withLock { state in
-            defer { state.isDone = false }
-            return state.isDone
+            defer { state.outcome = nil }
+            return state.outcome
         }
     }
 
@@ -75,14 +84,36 @@ final class Committer: Sendable {
             return state.group
         }
         guard !group.isEmpty else { return }
-        for batch in group {
-            do {
-                try batch.file.write(batch.bytes, at: batch.offset)
-                if batch.syncs { try batch.file.sync() }
-            } catch { onFailure(JournalError(.io(error), file: batch.file.path)) }
-        }
+        let outcome = write(group)
         group = []
-        state.withLock { $0.isDone = true }
+        state.withLock { $0.outcome = outcome }
         report.ring()
+    }
+
+    private func write(_ group: [Batch]) -> Outcome {
+        for (index, batch) in group.enumerated() {
+            do { try batch.file.write(batch.bytes, at: batch.offset) } catch {
+                let failure = JournalError(.io(error), file: batch.file.path)
+                guard error.isRefusedWrite else { onFailure(failure) }
+                takeBack(group[...index])
+                return .takenBack(failure)
+            }
+            if batch.syncs { sync(batch) }
+        }
+        return .done
+    }
+
+    /// Cuts the files back to where the group began; what was synced already is taken back on disk too.
+    private func takeBack(_ written: ArraySlice<Batch>) {
+        for (index, batch) in written.enumerated().reversed() {
+            do { try batch.file.truncate(to: batch.offset) } catch {
+                onFailure(JournalError(.io(error), file: batch.file.path))
+            }
+            if batch.syncs, index < written.count - 1 { sync(batch) }
+        }
+    }
+
+    private func sync(_ batch: Batch) {
+        do { try batch.file.sync() } catch { onFailure(JournalError(.io(error), file: batch.file.path)) }
     }
 }

@@ -5,24 +5,54 @@ internal import Glibc
 ///
 /// Before each wait of the loop everything that is staged becomes one group, if none is under way: group commit. The
 /// committer thread writes and syncs the group, log by log in the given order; then `onDurable` runs on the loop.
-/// An error from write or fdatasync ends the process through `onFailure`: after it the kernel's memory may hold what
-/// the disk does not, so no further answer is safe.
+///
+/// When the disk does not take a write, because it is full or otherwise, the logs are cut back to what is on disk and
+/// `onTakenBack` runs. From then on records are refused (`.suspended`), until one of the tries that are made every 5 s
+/// succeeds. An error from fdatasync, or from cutting back, ends the process through `onFailure`: after it the kernel's
+/// memory may hold what the disk does not, so no further answer is safe.
 public final class Journal: EventSource {
+    /// That the disk takes no writes.
+    public struct Suspension: Sendable, Hashable {
+        /// What the first write that failed said.
+        public let error: JournalError
+        /// When that was, in milliseconds since 1970; for people.
+        public let since: Int64
+        /// Whether the disk, or a share or limit of it, is full; otherwise it fails or is read-only.
+        public let isFull: Bool
+    }
+
+    /// How long it is from one try to the next while the disk takes no writes, unless something else is wanted.
+    public static let retryInterval = Duration.seconds(5)
+
     /// Called on the loop when `durablePosition` rose.
     public var onDurable: (() -> Void)?
+    /// Called on the loop when all that was not on disk has been taken back; each log's `seq` is its `durableSeq` again.
+    public var onTakenBack: (() -> Void)?
+    /// Called on the loop when the disk takes writes again.
+    public var onResumed: (() -> Void)?
+    /// Why no record is taken at present; nil when records are.
+    public private(set) var suspension: Suspension?
 
     private let logs: [Log]
     private let committer: Committer
     private var isCommitting = false
+    private var isTrying = false
+    private let retryInterval: Duration
+    private var retryDue = Duration.zero
 
     /// Starts the committer.
     ///
     /// - Parameters:
     ///   - logs: in the order of writing and syncing: what others refer to comes first.
+    ///   - retryInterval: time from one try to the next while the disk takes no writes.
     ///   - onFailure: ends the process, with a word to people; called on the committer's thread.
     /// - Throws: `.io` when there is no descriptor or no thread left.
-    public init(_ logs: [Log], onFailure: @escaping @Sendable (JournalError) -> Never) throws(JournalError) {
+    public init(
+        _ logs: [Log], retryInterval: Duration = Journal.retryInterval,
+        onFailure: @escaping @Sendable (JournalError) -> Never
+    ) throws(JournalError) {
         self.logs = logs
+        self.retryInterval = retryInterval
         committer = try onLog("journal") { () throws(SystemError) in
             let committer = try Committer(onFailure: onFailure)
             try committer.start()
@@ -32,7 +62,7 @@ public final class Journal: EventSource {
 
     deinit { committer.stop() }
 
-    /// How far records are staged over all logs; only ever rises.
+    /// How far records are staged over all logs; falls only when what is not on disk is taken back.
     public var position: UInt64 { logs.reduce(0) { $0 + $1.seq } }
 
     /// How far they are on disk: what was staged at a `position` up to this one is durable.
@@ -44,26 +74,41 @@ public final class Journal: EventSource {
     /// Readable when the committer has something to tell.
     public var descriptor: CInt? { committer.report.descriptor }
 
+    /// Time until the next try while the disk takes no writes.
+    public var timeout: Duration? { suspension == nil || isCommitting ? nil : retryDue - .monotonic }
+
     /// Hands over what is staged, if the committer is idle.
     public func prepare() {
         guard !isCommitting else { return }
-        commit(syncing: false)
+        if let suspension {
+            guard retryDue <= .monotonic else { return }
+            isTrying = true
+            for log in logs where log.file.path == suspension.error.file { log.probe() }
+        }
+        commit(syncing: suspension != nil)
     }
 
     /// Takes the committer's report.
     public func run() {
-        guard committer.takeReport() else { return }
+        guard let outcome = committer.takeReport() else { return }
         isCommitting = false
-        let before = durablePosition
-        for log in logs { log.endCommit() }
-        if durablePosition > before { onDurable?() }
+        switch outcome {
+        case .done:
+            let before = durablePosition
+            for log in logs { log.endCommit() }
+            if isTrying { resume() }
+            if durablePosition > before { onDurable?() }
+        case .takenBack(let error): takeBack(error)
+        }
     }
 
     /// Blocks until all records and marks are on disk; for a clean stop.
     ///
     /// For the stop call it twice, with `Log.mark(settled:)` between: the mark then says that everything is on disk.
     ///
-    /// - Throws: `.io` when waiting fails. An error of the disk ends the process instead.
+    /// While the disk takes no writes, what was staged is taken back instead.
+    ///
+    /// - Throws: `.io` when waiting fails. A failed sync ends the process instead.
     public func flush() throws(JournalError) {
         while true {
             if !isCommitting { commit(syncing: true) }
@@ -72,6 +117,23 @@ public final class Journal: EventSource {
             _ = try onLog("journal") { () throws(SystemError) in try system("poll") { unsafe poll(&entry, 1, -1) } }
             run()
         }
+    }
+
+    private func takeBack(_ error: JournalError) {
+        for log in logs { log.takeBack() }
+        isTrying = false
+        retryDue = .monotonic + retryInterval
+        guard suspension == nil, case .io(let cause) = error.kind else { return }
+        suspension = Suspension(error: error, since: Duration.sinceEpoch.milliseconds, isFull: cause.isFullDisk)
+        for log in logs { log.obstacle = cause }
+        onTakenBack?()
+    }
+
+    private func resume() {
+        isTrying = false
+        suspension = nil
+        for log in logs { log.obstacle = nil }
+        onResumed?()
     }
 
     private func commit(syncing: Bool) {

@@ -18,6 +18,8 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case unreadable(why: String)
         /// All sequence numbers are used up (2^53 - 1); nothing was staged.
         case exhausted
+        /// The disk takes no writes, and the next try is still to come; nothing was staged.
+        case suspended(SystemError)
         /// The operating system failed a call.
         case io(SystemError)
     }
@@ -43,6 +45,7 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .lineTooLong(let bytes): "\(file): a record of \(bytes) bytes, more than the \(Line.limit) a line may have"
         case .unreadable(let why): "\(file): a record that could not be read back: \(why)"
         case .exhausted: "\(file): all sequence numbers are used up"
+        case .suspended(let error): "\(file): nothing can be written at present: \(error.reason)"
         case .io(let error): error.subject.isEmpty ? "\(file): \(error)" : error.description
         }
     }

@@ -19,8 +19,8 @@ extension [UInt8] {
         for index in Swift.min(first, digits.count - width)..<digits.count { append(digits[index]) }
     }
 
-    /// Appends the whole line of a mark that says what is on disk.
-    mutating func appendSyncMark(durable: UInt64, settled: UInt64?) {
+    /// Appends the whole line of a mark that says what is on disk; spaces bring it to the given length.
+    mutating func appendSyncMark(durable: UInt64, settled: UInt64?, length: Int = 0) {
         let start = count
         append("{\"mark\":\"sync\",\"durable\":")
         appendDigits(durable)
@@ -28,6 +28,8 @@ extension [UInt8] {
             append(",\"settled\":")
             appendDigits(Swift.min(settled, Line.maximumSeq))
         }
+        let missing = length - (count - start) - Line.tail - 1
+        if missing > 0 { append(contentsOf: repeatElement(UInt8(ascii: " "), count: missing)) }
         closeLine(from: start)
     }
 

@@ -1,3 +1,4 @@
+internal import EventLoop
 public import JSON
 
 /// One append-only log of JSON lines, `DIRECTORY/NAME.jsonl`; belongs to the loop's thread.
@@ -25,6 +26,8 @@ public final class Log {
     private var batchDurable: UInt64
     /// Whether marks were written that were not synced.
     private var hasUnsyncedMarks = false
+    /// Why no record is taken at present.
+    var obstacle: SystemError?
     private var timestamp = Timestamp()
 
     /// A log that was recovered and ends at `size`.
@@ -47,10 +50,11 @@ public final class Log {
     ///   - milliseconds: the time since 1970, for people; nothing is ordered by it.
     ///   - body: writes the further members, each a name and a value; must not use the log.
     /// - Returns: the offset at which `read(at:)` finds it from now on.
-    /// - Throws: `.lineTooLong`, `.unreadable` or `.exhausted`; then nothing is staged.
+    /// - Throws: `.lineTooLong`, `.unreadable`, `.exhausted` or `.suspended`; then nothing is staged.
     public func append(
         _ operation: Operation, at milliseconds: Int64, _ body: (inout JSONWriter) -> Void
     ) throws(JournalError) -> UInt64 {
+        if let obstacle { throw JournalError(.suspended(obstacle), file: file.path) }
         guard seq < Line.maximumSeq else { throw JournalError(.exhausted, file: file.path) }
         let start = staging.bytes.count
         if let kind = stage(operation, milliseconds, body, &staging) {
@@ -92,6 +96,21 @@ public final class Log {
         durableSeq = batchDurable
         // A buffer that one great batch made great is not kept.
         inFlight.removeAll(keepingCapacity: inFlight.capacity <= 1 << 20)
+    }
+
+    /// Forgets all that is not on disk: what `beginCommit` gave and could not be written, and what was staged since.
+    func takeBack() {
+        seq = durableSeq
+        batchDurable = durableSeq
+        inFlight = []
+        staging.bytes.removeAll()
+        // Those before the group may not be.
+        hasUnsyncedMarks = true
+    }
+
+    /// Stages a mark that is a block long: what has room for it has room for records.
+    func probe() {
+        staging.bytes.appendSyncMark(durable: batchDurable, settled: nil, length: 4096)
     }
 
     private func stage(

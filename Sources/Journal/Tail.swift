@@ -81,6 +81,11 @@ enum Tail {
 }
 
 extension SystemError {
-    /// Whether the disk, or the share of it that the user may use, is full.
-    var isFullDisk: Bool { code == ENOSPC || code == EDQUOT }
+    /// Whether the disk, or the share of it that the user or the process may use, is full.
+    var isFullDisk: Bool { code == ENOSPC || code == EDQUOT || code == EFBIG }
+
+    /// Whether a write that failed so leaves a file that can be cut back and used further.
+    ///
+    /// Only of a write: the same numbers from a sync mean that data is lost.
+    var isRefusedWrite: Bool { isFullDisk || code == EIO || code == EROFS }
 }

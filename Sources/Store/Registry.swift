@@ -83,6 +83,29 @@ struct Registry {
         }
     }
 
+    /// Undoes an event: the newest of those that were applied and not undone.
+    ///
+    /// - Parameters:
+    ///   - event: what `apply` took in.
+    ///   - offset: where its line was.
+    ///   - old: what the device or the profile was before.
+    mutating func revert(_ event: Event, at offset: UInt64, to old: Change.Old) {
+        switch (event, old) {
+        case (.profile(let profile), .profile(let old)):
+            forgetKey(of: profile.id)
+            profiles[profile.id] = nil
+            if let old { apply(.profile(old), at: 0) }
+        case (.profileDeleted, .profile(let old)):
+            if let old { apply(.profile(old), at: 0) }
+        case (.device(let device), .device(let old)):
+            remove(Located(device: device, offset: offset))
+            if let old { apply(.device(old.device), at: old.offset) }
+        case (.deviceDeleted, .device(let old)):
+            if let old { apply(.device(old.device), at: old.offset) }
+        default: preconditionFailure("an event of one log with the past of another")
+        }
+    }
+
     private mutating func forgetKey(of id: Text) {
         if let key = profiles[id]?.provisionKey { profileByKey[key] = nil }
     }

@@ -47,6 +47,18 @@ struct RepeatWindows {
         return low < moments.count ? now - min(now, moments[low].second) : nil
     }
 
+    /// Forgets what was noted of records above this number: they have been taken back, and their numbers come again.
+    mutating func takeBack(to seq: UInt64) {
+        settled = min(settled, seq)
+        while let last = moments.last, last.seq > seq {
+            if moments.dropLast().last?.seq ?? settled >= seq {
+                moments.removeLast()
+            } else {
+                moments[moments.count - 1].seq = seq
+            }
+        }
+    }
+
     /// Settles what is older than the longest window there is.
     ///
     /// - Parameters:

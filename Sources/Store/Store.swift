@@ -7,7 +7,8 @@ public import Provisioning
 
 /// What exists, and that it is on disk: profiles and devices in two logs, an index of them in memory.
 ///
-/// Every change is staged in a log and applied at once; whoever tells the outside of it does so in `whenDurable`.
+/// Every change is staged in a log and applied at once; whoever tells the outside of it does so in `whenDurable`. When
+/// the disk does not take what is staged, all of it is undone, and changes are refused until the disk takes them again.
 /// Not Sendable: it lives on the loop's thread, as the loop's last event source, so that all changes of a turn share one
 /// group commit.
 public final class Store {
@@ -15,11 +16,14 @@ public final class Store {
     private let profilesLog: Log
     private let devicesLog: Log
     private let journal: Journal
+    /// Called when the disk takes no writes any more, and with nil when it takes them again.
+    public var onSuspension: ((Journal.Suspension?) -> Void)?
     /// What opening the logs found, for people.
     public let recoveries: [Recovery]
     var registry: Registry
     private var gate = ReplyGate()
     var windows: RepeatWindows
+    private var changes = Changes()
     private var marks: Marks
     private var marksDue: Duration?
 
@@ -27,11 +31,13 @@ public final class Store {
     ///
     /// - Parameters:
     ///   - directory: the locked state directory.
-    ///   - onFailure: ends the process when the disk failed; called on the committer's thread.
+    ///   - retryInterval: time from one try to the next while the disk takes no writes.
+    ///   - onFailure: ends the process when a sync failed; called on the committer's thread.
     /// - Throws: damage and failures of the disk.
-    public init(_ directory: consuming StateDirectory, onFailure: @escaping @Sendable (JournalError) -> Never)
-        throws(JournalError)
-    {
+    public init(
+        _ directory: consuming StateDirectory, retryInterval: Duration = Journal.retryInterval,
+        onFailure: @escaping @Sendable (JournalError) -> Never
+    ) throws(JournalError) {
         var random = SystemRandom()
         var registry = Registry(seed: random.next())
         let profiles = try Log.open(directory: directory.path, name: "profiles") {
@@ -46,22 +52,30 @@ public final class Store {
         recoveries = [profiles.recovery, devices.recovery]
         windows = RepeatWindows(settled: devicesLog.settled, seq: devicesLog.seq, now: monotonicSeconds())
         marks = Marks(profiles: profilesLog.seq, devices: devicesLog.seq, settled: devicesLog.settled)
-        journal = try Journal([profilesLog, devicesLog], onFailure: onFailure)
+        journal = try Journal([profilesLog, devicesLog], retryInterval: retryInterval, onFailure: onFailure)
         self.directory = directory
         marksDue = windows.isOpen ? .monotonic + .seconds(1) : nil
         journal.onDurable = { [unowned self] in release() }
+        journal.onTakenBack = { [unowned self] in takeBack() }
+        journal.onResumed = { [unowned self] in resume() }
     }
 
     /// Where the state is, absolute.
     public var path: String { directory.path }
 
-    /// Calls `reply` when all that has been staged so far is on disk; at once if it is.
-    public func whenDurable(_ reply: @escaping () -> Void) {
+    /// That the disk takes no writes at present; nil when it does.
+    public var suspension: Journal.Suspension? { journal.suspension }
+
+    /// Calls `reply` with nil when all that has been staged so far is on disk, at once if it is.
+    ///
+    /// When the disk did not take it, `reply` gets the reason: whatever was changed since is undone, and what was seen may
+    /// never have been.
+    public func whenDurable(_ reply: @escaping (JournalError?) -> Void) {
         let position = journal.position
-        if journal.durablePosition >= position { reply() } else { gate.hold(until: position, reply) }
+        if journal.durablePosition >= position { reply(nil) } else { gate.hold(until: position, reply) }
     }
 
-    /// Waits until everything is on disk and says so in the logs; for a clean stop.
+    /// Waits until everything is on disk and says so in the logs, or is undone if there is no room; for a clean stop.
     public func close() throws(JournalError) {
         try journal.flush()
         release()
@@ -78,7 +92,7 @@ public final class Store {
     /// - Parameters:
     ///   - device: the whole state.
     ///   - now: milliseconds since 1970.
-    /// - Throws: `.lineTooLong` and the like; then nothing has changed.
+    /// - Throws: `.lineTooLong`, `.suspended` and the like; then nothing has changed.
     public func put(_ device: Device, now: Int64) throws(JournalError) {
         guard devicesLog.size < HashIndex.maximumOffset - (1 << 30) else {
             throw JournalError(.exhausted, file: "devices.jsonl")
@@ -92,7 +106,7 @@ public final class Store {
             windows.provisioned(seq: devicesLog.seq, now: monotonicSeconds())
         }
         registry.apply(.device(device), at: offset, replacing: old)
-        touched()
+        note(Change(event: .device(device), offset: offset, seq: devicesLog.seq, old: .device(old)))
     }
 
     /// Writes a new state of a profile.
@@ -101,8 +115,11 @@ public final class Store {
             json.name("profile")
             profile.write(to: &json)
         }
+        note(
+            Change(
+                event: .profile(profile), offset: offset, seq: profilesLog.seq,
+                old: .profile(registry.profiles[profile.id])))
         registry.apply(.profile(profile), at: offset)
-        touched()
     }
 
     /// Ends a profile.
@@ -114,7 +131,27 @@ public final class Store {
             json.entity("DEVICE_PROFILE", profile.id)
             json.endObject()
         }
+        note(
+            Change(
+                event: .profileDeleted(id: profile.id), offset: offset, seq: profilesLog.seq,
+                old: .profile(registry.profiles[profile.id])))
         registry.apply(.profileDeleted(id: profile.id), at: offset)
+    }
+
+    // MARK: - A disk that takes no writes
+
+    private func takeBack() {
+        changes.revert(&registry)
+        windows.takeBack(to: devicesLog.seq)
+        // Marks may have been cut off with the rest; the next ones say all again.
+        marks = Marks(profiles: 0, devices: 0, settled: 0)
+        marksDue = nil
+        if let suspension { onSuspension?(suspension) }
+        for reply in gate.takeAll() { reply(suspension?.error) }
+    }
+
+    private func resume() {
+        onSuspension?(nil)
         touched()
     }
 
@@ -138,6 +175,11 @@ public final class Store {
         return windows.isOpen ? .seconds(10) : nil
     }
 
+    private func note(_ change: Change) {
+        changes.append(change)
+        touched()
+    }
+
     private func touched() {
         marks.touched(at: monotonicSeconds())
         let soon = Duration.monotonic + .seconds(1)
@@ -153,7 +195,8 @@ public final class Store {
     }
 
     private func release() {
-        while let reply = gate.next(through: journal.durablePosition) { reply() }
+        changes.settle(profiles: profilesLog.durableSeq, devices: devicesLog.durableSeq)
+        while let reply = gate.next(through: journal.durablePosition) { reply(nil) }
     }
 
     // MARK: - Reading
@@ -199,13 +242,13 @@ extension Store: EventSource {
     /// Readable when a group is on disk.
     public var descriptor: CInt? { journal.descriptor }
 
-    /// Time until the logs want a mark.
-    public var timeout: Duration? { marksDue.map { $0 - .monotonic } }
+    /// Time until the logs want a mark, or until the disk is tried again.
+    public var timeout: Duration? { journal.timeout ?? marksDue.map { $0 - .monotonic } }
 
     /// Releases what has become durable, and keeps the marks.
     public func run() {
         journal.run()
-        guard let due = marksDue, due <= .monotonic else { return }
+        guard suspension == nil, let due = marksDue, due <= .monotonic else { return }
         marksDue = keepMarks().map { .monotonic + $0 }
     }
 

@@ -43,13 +43,20 @@ struct Status: ParsableCommand {
         details.add("connections", http?["connections"]?.plain)
         details.add("requests", http?["requests"]?.plain)
         if let mqtt = status["mqtt"]?.object { details.add("mqtt", Self.broker(mqtt)) }
-        for journal in status["journal"]?.object?.members ?? [] {
+        details.add("journal", status["journal"]?.object.flatMap(Self.trouble))
+        for journal in status["journal"]?.object?.members ?? [] where journal.value.object != nil {
             let (last, durable) = (journal.value["seq"]?.plain ?? "?", journal.value["durable"]?.plain ?? "?")
             details.add(
                 "journal \(journal.name)",
                 "\(last) written, \(durable) durable, \(journal.value["bytes"]?.plain ?? "?") bytes")
         }
         return details
+    }
+
+    /// Since when the disk takes no writes: `full since 2026-03-14T09:26:53Z: write …`; nil when it does.
+    private static func trouble(_ journal: JSONObject) -> String? {
+        guard let state = journal["state"]?.plain, let since = journal["since"]?.integer else { return nil }
+        return "\(state) since \(timestamp(since) ?? "\(since)"): \(journal["reason"]?.plain ?? "")"
     }
 
     /// How the connection to the broker is doing: `mqtt://127.0.0.1:1883 waiting for 5 s: Connection refused`.

@@ -99,30 +99,44 @@ struct ReplyGateTests {
         var gate = ReplyGate()
         var left: [Int] = []
         for (number, position) in [(1, 5), (2, 5), (3, 7), (4, 9)] as [(Int, UInt64)] {
-            gate.hold(until: position) { left.append(number) }
+            gate.hold(until: position) { _ in left.append(number) }
         }
         let early = gate.next(through: 4) != nil
         #expect(!early)
-        while let reply = gate.next(through: 5) { reply() }
+        while let reply = gate.next(through: 5) { reply(nil) }
         #expect(left == [1, 2])
-        while let reply = gate.next(through: 8) { reply() }
+        while let reply = gate.next(through: 8) { reply(nil) }
         #expect(left == [1, 2, 3])
-        while let reply = gate.next(through: 100) { reply() }
+        while let reply = gate.next(through: 100) { reply(nil) }
         #expect(left == [1, 2, 3, 4])
     }
 
     @Test func `a reply may hold the next one while it leaves`() {
         var gate = ReplyGate()
         var left: [Int] = []
-        gate.hold(until: 1) { left.append(1) }
-        gate.hold(until: 1) { left.append(2) }
+        gate.hold(until: 1) { _ in left.append(1) }
+        gate.hold(until: 1) { _ in left.append(2) }
         while let reply = gate.next(through: 1) {
-            reply()
-            if left.count == 1 { gate.hold(until: 2) { left.append(3) } }
+            reply(nil)
+            if left.count == 1 { gate.hold(until: 2) { _ in left.append(3) } }
         }
         #expect(left == [1, 2])
-        while let reply = gate.next(through: 2) { reply() }
+        while let reply = gate.next(through: 2) { reply(nil) }
         #expect(left == [1, 2, 3])
+    }
+
+    @Test func `all that wait are handed out once when what they rest on is taken back`() {
+        var gate = ReplyGate()
+        var left: [Int] = []
+        for number in 1...4 { gate.hold(until: UInt64(number)) { _ in left.append(number) } }
+        gate.next(through: 1)?(nil)
+        for reply in gate.takeAll() { reply(nil) }
+        #expect(left == [1, 2, 3, 4])
+        let rest = gate.takeAll().count
+        #expect(rest == 0)
+        gate.hold(until: 1) { _ in left.append(5) }
+        gate.next(through: 1)?(nil)
+        #expect(left.last == 5)
     }
 
     @Test func `a reply that left is not kept alive`() {
@@ -132,10 +146,10 @@ struct ReplyGateTests {
         do {
             let object = Held()
             held = object
-            gate.hold(until: 1) { _ = object }
+            gate.hold(until: 1) { _ in _ = object }
         }
         #expect(held != nil)
-        while let reply = gate.next(through: 1) { reply() }
+        while let reply = gate.next(through: 1) { reply(nil) }
         #expect(held == nil)
     }
 }

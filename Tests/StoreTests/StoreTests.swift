@@ -17,7 +17,7 @@ struct StoreTests {
     /// Turns the loop until all that was staged is on disk.
     private func settle(_ store: Store, _ loop: EventLoop) throws {
         var isDone = false
-        store.whenDurable { isDone = true }
+        store.whenDurable { _ in isDone = true }
         while !isDone { try loop.turn() }
     }
 
@@ -82,19 +82,19 @@ struct StoreTests {
         let loop = try EventLoop()
         try loop.add(store)
         var left: [String] = []
-        store.whenDurable { left.append("before") }
+        store.whenDurable { _ in left.append("before") }
         #expect(left == ["before"], "nothing was staged")
         try store.put(device("i1", name: "D1", token: "t1"), now: 1)
-        store.whenDurable { left.append("first") }
-        store.whenDurable { left.append("second") }
+        store.whenDurable { _ in left.append("first") }
+        store.whenDurable { _ in left.append("second") }
         #expect(left == ["before"])
         // In flight: what comes now belongs to the next group.
         store.prepare()
         try store.put(device("i2", name: "D2", token: "t2"), now: 1)
-        store.whenDurable {
+        store.whenDurable { _ in
             left.append("third")
             #expect(store.logs.map(\.durable) == [0, 2])
-            store.whenDurable { left.append("inner") }
+            store.whenDurable { _ in left.append("inner") }
         }
         #expect(left == ["before"])
         while left.count < 5 { try loop.turn() }
@@ -106,7 +106,7 @@ struct StoreTests {
         var left = 0
         try store.put(profile("p"), now: 1)
         _ = store.profile(key: "key")
-        store.whenDurable { left += 1 }
+        store.whenDurable { _ in left += 1 }
         #expect(left == 0)
         try store.close()
         #expect(left == 1)

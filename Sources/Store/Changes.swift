@@ -1,0 +1,37 @@
+internal import Provisioning
+
+/// A change that is applied and not on disk yet, with what it takes to undo it.
+struct Change {
+    /// What was there before.
+    enum Old {
+        case profile(DeviceProfile?)
+        case device(Registry.Located?)
+    }
+
+    let event: Event
+    let offset: UInt64
+    /// The number of its record in its log.
+    let seq: UInt64
+    let old: Old
+
+    var isOfDevice: Bool { if case .device = old { true } else { false } }
+}
+
+/// All changes that are not on disk yet, oldest first.
+struct Changes {
+    private var changes: [Change] = []
+
+    mutating func append(_ change: Change) { changes.append(change) }
+
+    /// Forgets those that are on disk: the first ones, since a group takes all that is staged.
+    mutating func settle(profiles: UInt64, devices: UInt64) {
+        let pending = changes.firstIndex { $0.seq > ($0.isOfDevice ? devices : profiles) }
+        changes.removeSubrange(..<(pending ?? changes.count))
+    }
+
+    /// Undoes all, newest first.
+    mutating func revert(_ registry: inout Registry) {
+        for change in changes.reversed() { registry.revert(change.event, at: change.offset, to: change.old) }
+        changes = []
+    }
+}
