@@ -1,0 +1,210 @@
+"""A disk that fails, stutters, takes its time or lies, under the real daemon: the interposer of Tests/Faults breaks it."""
+
+import json
+import os
+import random
+import subprocess
+import time
+
+import pytest
+
+import faultline
+import journal
+import workload
+from coap import ACK, Peer
+from disk import Disk
+from harness import eventually
+from promises import Promises
+from powercut import IGNORED
+from recovery import Machine, whole_log
+from test_service import Supervisor
+
+SLOW = 0.5
+
+
+def breaks(hub, rules, seed=1):
+    """Makes the hub's disk do that from the next start on."""
+    hub.environment |= faultline.environment(hub.state, rules=rules, seed=seed)
+
+
+def heal(hub):
+    """Gives the hub a disk that works."""
+    for name in ("LD_PRELOAD", "FAULT_RULES"):
+        hub.environment.pop(name, None)
+
+
+def stored(hub):
+    log = journal.read(hub.state / "devices.jsonl")
+    log.verify()
+    return {name: (device["id"], device["credentials"]["id"]) for name, device in log.devices.items()}
+
+
+# An error from a sync: the hub stops, and recovers at its next start
+
+
+@pytest.mark.parametrize("code", ("EIO", "ENOSPC", "EROFS"))
+@pytest.mark.parametrize("number", (4, 9))
+def test_a_sync_that_fails_stops_the_hub(hubs, code, number):
+    hub = hubs()
+    rules = f"fdatasync/devices*:{number}:{code}"
+    site, status = workload.record_until_it_stops(hub, rules)
+    assert status == 74
+    last = hub.stderr.strip().splitlines()[-1]
+    assert "devices.jsonl" in last and "fdatasync" in last, last
+    heal(hub)
+    hub.start()
+    assert site.answered.items() <= stored(hub).items()
+    for name, (identity, credentials) in site.answered.items():
+        assert hub.device(name)["id"]["id"] == identity
+        assert hub.credentials(name)["credentialsId"] == credentials
+    assert hub.provision(site.profiles[0].request("another")).json["status"] == "SUCCESS"
+
+
+@pytest.mark.parametrize("name", ("devices*", "profiles*", "state"))
+def test_a_sync_that_fails_at_the_start_refuses_it(hubs, name):
+    """The n-th sync fails, for every n until a start has no n-th one; then the disk works, and the next start does."""
+    for number in range(1, 20):
+        hub = hubs()
+        breaks(hub, f"sync/{name}:{number}:EIO")
+        process = hub.spawn()
+        eventually(lambda: process.poll() is not None or "ready" in hub.stderr, 15)
+        if process.poll() is None:
+            assert number > 1, "nothing was synced"
+            heal(hub)
+            hub.stop()
+            return
+        assert process.returncode == 74, hub.stderr
+        assert "Input/output error" in hub.stderr
+        hub.process = None
+        heal(hub)
+        hub.start().stop()
+    raise AssertionError("more syncs than any start needs")
+
+
+# Interrupted calls and short writes
+
+
+def test_interrupted_and_short_writes_make_no_difference(hubs):
+    hub = hubs()
+    site = workload.Site(hub, "write:%30:short;write:%30:EINTR;truncate:%30:EINTR")
+    hub.start()
+    site.add_profile()
+    site.load(1, "a").finish()
+    assert not [answer for answer in site.refused if answer.get("reason") not in ("NAME_TAKEN", None)], site.refused
+    hub.stop()
+    assert len(site.answered) > 10
+    assert site.answered.items() <= stored(hub).items()
+
+
+# A slow disk
+
+
+def fed(supervisor) -> int:
+    """How often the watchdog was fed since the last call."""
+    count = 0
+    while (message := supervisor.next(0)) is not None:
+        count += "WATCHDOG=1" in message
+    return count
+
+
+def test_a_slow_sync_holds_up_nothing_but_the_answer(hubs):
+    hub = hubs()
+    supervisor = Supervisor(hub)
+    hub.environment["WATCHDOG_USEC"] = "600000"
+    hub.start()
+    profile = hub.create_profile()
+    hub.stop()
+    breaks(hub, f"sync:*:delay={int(SLOW * 1000)}")
+    hub.start()
+    with Peer(hub, timeout=5) as peer:
+        for number in range(3):
+            fed(supervisor)
+            began = time.monotonic()
+            connection = hub.connect()
+            connection.request("POST", "/api/v1/provision", body=json.dumps(profile.request(f"h{number}")))
+            request = peer.request(profile.request(f"c{number}"))
+            peer.send(request)
+            asked = time.monotonic()
+            assert hub.http("GET", "/health").status == 200
+            assert time.monotonic() - asked < SLOW / 2, "/health waited for the disk"
+            answer = connection.getresponse()
+            hub.guard_answer(body := answer.read())
+            assert b"SUCCESS" in body
+            assert time.monotonic() - began >= SLOW * 0.9, "answered before the disk can have had it"
+            connection.close()
+            first = peer.receive()
+            assert first.kind == ACK and time.monotonic() - began < 1.4
+            last = first if first.code else peer.receive()
+            hub.guard_answer(last.payload)
+            assert last.json["status"] == "SUCCESS"
+            assert time.monotonic() - began >= SLOW * 0.9
+            assert fed(supervisor), "the watchdog was not fed while the disk was slow"
+
+
+# A disk that says it has what it has not
+
+
+def test_a_lying_disk_is_named_when_a_witness_is_left(hubs, capsys):
+    """Nothing survives such a disk, but where a later line proves that an earlier one is missing, no hub may start."""
+    hub = hubs()
+    site = workload.Site(hub, "fdatasync/devices*:4+:lie")
+    hub.start()
+    site.add_profile()
+    site.load(0.8, "a").finish()
+    hub.kill9()
+    disk = Disk(faultline.read(site.trace), site.before, IGNORED)
+    written = {line.json["seq"]: line.raw for line in journal.read(hub.state / "devices.jsonl").records}
+    dice, machine = random.Random(1), Machine()
+    refused = started = 0
+    try:
+        for cut in dice.sample(disk.cuts(), 12):
+            states = dict(disk.states(cut, dice, 8))
+            for story in dice.sample(sorted(states), min(8, len(states))):
+                machine.lay_out(states[story])
+                found = machine.recover()
+                if found.code is not None:
+                    assert found.code == 65 and "devices.jsonl" in found.stderr, found.stderr
+                    refused += 1
+                    continue
+                started += 1
+                records = whole_log(found.tree["/devices.jsonl"]).records
+                assert all(written[line.json["seq"]] == line.raw for line in records), story
+                assert [line.json["seq"] for line in records] == list(range(1, len(records) + 1)), story
+                assert all(line.json["durable"] <= len(records) for line in records), story
+    finally:
+        machine.close()
+    with capsys.disabled():
+        print(f"\na lying disk: {started} states start without a witness, {refused} are refused with one")
+    assert refused > 5 and Promises(disk, []).devices
+
+
+# A disk that cannot be written
+
+
+def test_a_start_on_a_read_only_disk_is_refused(hubs):
+    hub = hubs()
+    hub.start().stop()
+    breaks(hub, "open/*.jsonl:*:EROFS")
+    run = hub.refused()
+    assert run.code == 74
+    assert "Read-only file system" in run.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+def test_a_start_on_a_file_system_mounted_read_only_is_refused(hubs):
+    hub = hubs()
+    hub.start()
+    profile = hub.create_profile()
+    told = hub.provision(profile.request("meter")).json
+    hub.stop()
+    if subprocess.run(["mount", "--bind", hub.state, hub.state], capture_output=True).returncode:
+        pytest.skip("this root may not mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", hub.state], check=True, capture_output=True)
+        run = hub.refused()
+    finally:
+        subprocess.run(["umount", hub.state], check=True)
+    assert run.code == 74
+    assert "Read-only file system" in run.err
+    hub.start()
+    assert hub.credentials("meter")["credentialsId"] == told["credentialsValue"]
