@@ -16,7 +16,7 @@ LINK = -Xswiftc -use-ld=lld -Xlinker -z -Xlinker pack-relative-relocs -Xlinker -
 # The crash backtracer hangs without a terminal, and a test would wait for it.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build plugin help run test unit-tests integration lint bench-http bench-coap bench-mqtt bench-footprint install clean
+.PHONY: build plugin help run test unit-tests integration lint bench-http bench-coap bench-mqtt bench-footprint bench-store soak mutants install clean
 
 build: plugin ## build the release binary, .build/release/nearhub, and the plugin for Mosquitto
 	@$(DEPS) build
@@ -54,6 +54,16 @@ integration: build ## run the integration tests on the release binary, and check
 	@NEARHUB_BIN="$(CURDIR)/$(NEARHUB)" $(STEP) "integration tests" venv/bin/pytest $(PYTEST_ARGS) Tests/Integration
 	@$(STEP) "systemd files" .ci/unit
 
+soak: build ## the long form of the tests of crashes and disks, about an hour; SEEDS="2 3 4" SECONDS_EACH=300 KILL_ROUNDS=300
+	@$(DEPS) test
+	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
+	@NEARHUB_BIN="$(CURDIR)/$(NEARHUB)" $(STEP) "soak" Tests/Faults/soak
+
+mutants: ## plant bugs into copies of the sources and show that the power-cut tests find each, about 15 minutes
+	@$(DEPS) build test
+	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
+	@$(STEP) "mutants" Tests/Faults/mutants
+
 venv/installed: Tests/Integration/requirements.txt
 	$(PYTHON) -m venv --clear venv
 	venv/bin/pip install --quiet --disable-pip-version-check -r $<
@@ -87,6 +97,11 @@ bench-mqtt: build ## measure MQTT next to the C reference; ROUNDS=5 SLICE=1
 
 bench-footprint: build ## measure memory and size of the idle daemon
 	@Tests/Benchmarks/bench-footprint $(NEARHUB)
+
+bench-store: build ## measure starts on 100,000 and 1,000,000 devices, and memory per device; COUNTS="100000" ROUNDS=3
+	@$(DEPS) bench-store
+	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
+	@venv/bin/python Tests/Benchmarks/bench-store $(NEARHUB)
 
 install: ## install into DESTDIR (build first): binary, configuration, systemd unit, user
 	@test -x $(NEARHUB) || { echo "make install: $(NEARHUB) is missing; run make first" >&2; exit 1; }
