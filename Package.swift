@@ -55,6 +55,8 @@ let package = Package(
         target("Provisioning", ["Crypto", "JSON"]),
         target("Store", ["CLinux", "CXXHash", "Crypto", "EventLoop", "Journal", "JSON", "Provisioning"]),
 
+        target("Audit", ["EventLoop", "JSON"]),
+        target("Backup", ["EventLoop", "JSON", "Journal", "Store"]),
         target("CoAPMessage"),
         target("CoAPClient", ["CCoap", "CoAPMessage"]),
         target("CoAPServer", ["CCoap", "CoAPMessage", "EventLoop"]),
@@ -70,16 +72,20 @@ let package = Package(
         target(
             "Daemon",
             [
-                "AdminAPI", "CLinux", "CoAPMessage", "CoAPServer", "Configuration", "Crypto",
+                "AdminAPI", "Audit", "CLinux", "CoAPMessage", "CoAPServer", "Configuration", "Crypto",
                 "DeviceAPI", "EventLoop", "HTTPMessage", "HTTPServer", "JSON", "Journal", "MQTTClient", "Provisioning",
                 "Store", logging,
             ]),
         .executableTarget(
             name: "nearhub",
-            dependencies: ["Configuration", "ControlClient", "Daemon", "JSON", argumentParser],
+            dependencies: [
+                "Audit", "Backup", "Configuration", "ControlClient", "Daemon", "EventLoop", "JSON", argumentParser,
+            ],
             swiftSettings: strict),
 
         testSupport,
+        tests("AuditTests", ["Audit", "JSON", "TestSupport"]),
+        tests("BackupTests", ["Backup", "TestSupport"]),
         tests("CoAPServerTests", ["CoAPMessage", "CoAPServer"]),
         tests("ConfigurationTests", ["Configuration"]),
         tests("CryptoTests", ["Crypto", "TestSupport"]),

@@ -105,6 +105,7 @@ extension AdminAPI {
         for attribute in try call.object().object?.members ?? [] { device.attributes[attribute.name] = attribute.value }
         let changed = device
         try onStore { () throws(JournalError) in try store.put(changed, now: call.now) }
+        note(.changed, changed, call)
         return HTTPResponse()
     }
 
@@ -139,6 +140,7 @@ extension AdminAPI {
             createdTime: call.now, credentials: credentials,
             isGateway: json["additionalInfo"]?["gateway"]?.bool ?? false)
         try onStore { () throws(JournalError) in try store.put(device, now: call.now) }
+        note(.created, device, call)
         return answer(device)
     }
 

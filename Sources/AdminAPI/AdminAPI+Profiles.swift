@@ -31,6 +31,7 @@ extension AdminAPI {
             }
         }
         try onStore { () throws(JournalError) in try store.put(profile, now: call.now) }
+        note(.created, profile, call)
         return .profile(profile)
     }
 
@@ -62,6 +63,7 @@ extension AdminAPI {
             throw .badRequest("The device profile referenced by the devices cannot be deleted!")
         }
         try onStore { () throws(JournalError) in try store.delete(profile, now: call.now) }
+        note(.deleted, profile, call)
         return HTTPResponse()
     }
 

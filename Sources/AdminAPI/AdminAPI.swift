@@ -11,6 +11,7 @@ public import Store
 /// Who may call is decided before: everybody who gets here is an administrator.
 public final class AdminAPI {
     let store: Store
+    let onChange: (AdminChange) -> Void
     private let status: (inout JSONWriter) -> Void
     private var routes: [Route] = []
     var random = SystemRandom()
@@ -19,9 +20,13 @@ public final class AdminAPI {
     ///
     /// - Parameters:
     ///   - store: what exists.
+    ///   - onChange: is told of every change, when it is on disk.
     ///   - status: writes the members of the hub's status that the store does not know.
-    public init(_ store: Store, status: @escaping (inout JSONWriter) -> Void) {
+    public init(
+        _ store: Store, onChange: @escaping (AdminChange) -> Void, status: @escaping (inout JSONWriter) -> Void
+    ) {
         self.store = store
+        self.onChange = onChange
         self.status = status
         routes = [
             Route("GET", "/api/nearhub/status", AdminAPI.showStatus),

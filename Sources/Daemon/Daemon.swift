@@ -56,6 +56,7 @@ public enum Daemon {
         return [
             ("configuration", absolutePath(options.configurationFile ?? Configuration.defaultFile)), ("state", state),
             ("profiles", state + "/profiles.jsonl"), ("devices", state + "/devices.jsonl"),
+            ("audit", state + "/audit.jsonl"),
             ("socket", absolutePath(configuration.admin.socket)),
         ]
     }

@@ -1,4 +1,5 @@
 internal import AdminAPI
+internal import Audit
 internal import CoAPServer
 internal import Configuration
 internal import DeviceAPI
@@ -20,6 +21,7 @@ final class Hub {
     private let store: Store
     private let limits: ConnectionLimits
     private let attempts: AttemptLog
+    private let audit: AuditLog
     private var faces = Faces()
     private var mqtt: MQTTFace?
     private let notifier = ServiceNotifier()
@@ -44,6 +46,7 @@ final class Hub {
             (try EventLoop(), try Signals([SIGTERM, SIGINT, SIGHUP]))
         }
         store = try Store(directory: options.stateDirectory, logger)
+        audit = AuditLog(directory: store.path) { trouble in logger.report(trouble) }
         try listen()
     }
 
@@ -59,6 +62,7 @@ final class Hub {
                 try loop.add(Timer(every: interval) { [notifier] in notifier.notify("WATCHDOG=1") })
             }
             try loop.add(store)
+            try loop.add(audit)
         }
         logger.notice(
             "nearhub \(Version.number) is ready: \(store.profiles.count) profiles, \(store.deviceCount) devices")
@@ -71,8 +75,11 @@ final class Hub {
     // MARK: - Faces
 
     private func listen() throws(DaemonError) {
-        let devices = DeviceAPI(store) { [attempts] attempt in attempts.log(attempt) }
-        let admin = AdminAPI(store) { [unowned self] json in writeStatus(to: &json) }
+        let devices = DeviceAPI(store) { [attempts, audit] attempt in
+            attempts.log(attempt)
+            audit.note(attempt)
+        }
+        let admin = AdminAPI(store, onChange: audit.note) { [unowned self] json in writeStatus(to: &json) }
         try faces.openHTTP(configuration.http.listen, limits, logger) { [unowned self] request, exchange in
             if isStopping { return exchange.answer(.stopping) }
             devices.handle(request, exchange.answer)
@@ -82,7 +89,10 @@ final class Hub {
         }
         try faces.openAdmin(configuration.admin.socket, logger) { [unowned self] request, exchange in
             if isStopping { return exchange.answer(.stopping) }
-            guard request.peer.isAdministrator else { return exchange.answer(.forbidden) }
+            guard request.peer.isAdministrator else {
+                audit.noteForbidden(request.peer)
+                return exchange.answer(.forbidden)
+            }
             if request.path.hasPrefix("/api/v1/") || request.path == "/health" {
                 devices.handle(request, exchange.answer)
             } else {
@@ -147,6 +157,7 @@ final class Hub {
         }
         for server in faces.coapServers { server.stop() }
         mqtt?.stop()
+        audit.close()
         logger.notice("stopped: everything is on disk")
     }
 }

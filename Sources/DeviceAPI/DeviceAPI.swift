@@ -31,6 +31,8 @@ public struct Attempt {
     public let peer: String
     /// The face, such as `http`.
     public let via: Text
+    /// The number of the record in devices.jsonl, if it made one.
+    public internal(set) var seq: UInt64?
 }
 
 /// What a face must answer.
@@ -71,7 +73,8 @@ public final class DeviceAPI {
         }
         let (decision, result) = decide(request, via)
         let attempt = Attempt(
-            result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via)
+            result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via,
+            seq: decision.isChange ? store.lastSeq(.devices) : nil)
         let legacyFields = decision.profile?.settings.legacyFields ?? !store.wantsModernAnswers
         let answer = ProvisionAnswer(decision.outcome, legacyFields: legacyFields)
         store.whenDurable { [self] failure in

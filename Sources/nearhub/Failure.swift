@@ -1,3 +1,4 @@
+internal import Backup
 internal import Configuration
 internal import ControlClient
 internal import Daemon
@@ -36,6 +37,17 @@ struct Failure: Error {
     /// Why the daemon would not start.
     init(_ error: DaemonError) {
         status = error.status
+        line = error.description
+    }
+
+    /// Why there is no backup, or no restored state.
+    init(_ error: BackupError) {
+        status =
+            switch error.kind {
+            case .refused: .refused
+            case .damaged: .damagedData
+            case .inputOutput: .inputOutput
+            }
         line = error.description
     }
 

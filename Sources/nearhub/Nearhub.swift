@@ -22,7 +22,8 @@ internal import Daemon
         version: Version.line,
         groupedSubcommands: [
             CommandGroup(name: "Daemon", subcommands: [Serve.self, Check.self, Paths.self]),
-            CommandGroup(name: "Operator", subcommands: [Status.self, Profile.self, Device.self]),
+            CommandGroup(name: "Operator", subcommands: [Status.self, Profile.self, Device.self, Audit.self]),
+            CommandGroup(name: "State", subcommands: [BackupCommand.self, RestoreCommand.self, LogCommand.self]),
             CommandGroup(name: "Device", subcommands: [Provision.self]),
         ])
 

@@ -25,7 +25,8 @@ struct Table {
         return ([header] + rows).map { Self.line($0, widths) }.joined(separator: "\n")
     }
 
-    fileprivate static func line(_ cells: [String], _ widths: [Int]) -> String {
+    /// One line of cells that are printable already.
+    static func line(_ cells: [String], _ widths: [Int]) -> String {
         var line = ""
         for (cell, width) in zip(cells.dropLast(), widths) {
             line += cell + String(repeating: " ", count: max(0, width - cell.count) + 2)

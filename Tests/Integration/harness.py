@@ -278,6 +278,9 @@ class Hub:
                 self.stop()
             self._look_at_modes()
             self._look_for_leaks("its log", self.stderr)
+            for path in self.state.glob("audit.jsonl*"):
+                if path.is_file():
+                    self._look_for_leaks(path.name, path.read_text(errors="replace"))
             self._look_for_leaks("the command line's stderr", "\n".join(self.complaints))
             assert not self.problems, "\n".join([*self.problems, "the daemon's log:", self.stderr[-6000:]])
         finally:

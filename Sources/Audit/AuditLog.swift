@@ -1,0 +1,168 @@
+public import EventLoop
+internal import Glibc
+internal import JSON
+
+/// Writes down what changed and what was refused: `audit.jsonl` in the state directory, 10 MiB and four older files.
+///
+/// Not a log that anything rests on: it has no checksums, is not synced, and never holds up an answer. Lines of one
+/// turn of the loop are written together. In a flood single lines are left out and counted by kind. When it cannot be
+/// written, as on a full disk, lines are dropped; their number is written once that works again.
+public final class AuditLog: EventSource {
+    /// What the operator should know of.
+    public enum Trouble: Sendable {
+        /// Lines are dropped from now on.
+        case failed(SystemError)
+        /// Lines are written again; so many were dropped.
+        case over(dropped: Int)
+    }
+
+    private static let retryTime = Duration.seconds(5)
+
+    private let directory: String
+    private let limit: Int
+    private let report: (Trouble) -> Void
+    private var file: AuditFile?
+    private var pending = JSONWriter()
+    private var pendingLines = 0
+    private var dropped = 0
+    private var retry: Duration?
+    /// Devices that are provisioned: each line stands for a record on the disk.
+    private var changes = FloodGate(burst: 50, perSecond: 50)
+    /// Refusals cost whoever sends them nothing, so that they must not push out all that was before within the hour.
+    private var refusals = FloodGate(burst: 50, perSecond: 10)
+
+    /// A log in the given directory; nothing is written yet.
+    ///
+    /// - Parameters:
+    ///   - directory: the state directory.
+    ///   - limit: the length of a file, in bytes, before the next one is begun.
+    ///   - report: is told when it cannot be written, and when it can again.
+    public init(directory: String, limit: Int = 10 << 20, report: @escaping (Trouble) -> Void) {
+        self.directory = directory
+        self.limit = limit
+        self.report = report
+    }
+
+    /// Adds a line to those of this turn.
+    ///
+    /// What administrators do always gets its line: they are few, and each line is a change.
+    public func note(_ entry: AuditEntry) {
+        let now = Duration.monotonic
+        switch entry.result {
+        case .provisioned: guard changes.admits(entry.kind, now: now) else { return }
+        case .refused, .malformed: guard refusals.admits(entry.kind, now: now) else { return }
+        case .created, .changed, .deleted: break
+        }
+        entry.write(to: &pending, at: timestamp())
+        pendingLines += 1
+    }
+
+    /// Writes what is left; for a clean stop.
+    public func close() {
+        count(&changes)
+        count(&refusals)
+        retry = nil
+        write()
+    }
+
+    // MARK: - In the loop
+
+    /// None: it has only deadlines.
+    public var descriptor: CInt? { nil }
+
+    /// Time until counts are due, or until writing is tried again.
+    public var timeout: Duration? {
+        if pendingLines > 0 { return .zero }
+        return [changes.due, refusals.due, retry].compactMap { $0 }.min().map { $0 - .monotonic }
+    }
+
+    /// Nothing: all is done before the wait.
+    public func run() {}
+
+    /// Writes the lines of the last turn, and the counts that are due.
+    public func prepare() {
+        guard let timeout, timeout <= .zero else { return }
+        let now = Duration.monotonic
+        if let due = changes.due, due <= now { count(&changes) }
+        if let due = refusals.due, due <= now { count(&refusals) }
+        write()
+    }
+
+    private func count(_ gate: inout FloodGate) {
+        for (kind, count) in gate.takeCounts() {
+            kind.write(to: &pending, count: count, at: timestamp())
+            pendingLines += 1
+        }
+    }
+
+    // MARK: - Writing
+
+    private func write() {
+        defer {
+            pending.bytes.removeAll(keepingCapacity: true)
+            pendingLines = 0
+        }
+        if let retry, retry > .monotonic {
+            dropped += pendingLines
+            return
+        }
+        retry = nil
+        guard pendingLines + dropped > 0 else { return }
+        do throws(SystemError) {
+            try append(lineOfDropped() + pending.bytes)
+            if dropped > 0 { report(.over(dropped: dropped)) }
+            dropped = 0
+        } catch {
+            file = nil
+            if dropped == 0 { report(.failed(error)) }
+            dropped += pendingLines
+            retry = .monotonic + Self.retryTime
+        }
+    }
+
+    private func append(_ lines: [UInt8]) throws(SystemError) {
+        var (file, size) = try open()
+        if size > 0 && size + lines.count > limit {
+            try AuditPaths.rotate(directory)
+            self.file = nil
+            (file, size) = try open()
+        }
+        try file.append(lines, at: size)
+    }
+
+    /// The newest file and its length; a new one if somebody has deleted it.
+    private func open() throws(SystemError) -> (AuditFile, Int) {
+        if let file, let size = try file.size() { return (file, size) }
+        let file = try AuditFile(AuditPaths.path(directory, 0))
+        self.file = file
+        return (file, try file.size() ?? 0)
+    }
+
+    private func lineOfDropped() -> [UInt8] {
+        guard dropped > 0 else { return [] }
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("at", Text(timestamp()))
+        json.member("result", literal: "dropped")
+        json.member("count", dropped)
+        json.endObject()
+        return json.bytes + [UInt8(ascii: "\n")]
+    }
+}
+
+/// The wall clock as `2026-11-24T16:20:22.123Z` (RFC 3339, UTC).
+private func timestamp() -> String {
+    let now = max(0, Duration.sinceEpoch.milliseconds)
+    var seconds = time_t(now / 1000)
+    var parts = unsafe tm()
+    unsafe gmtime_r(&seconds, &parts)
+    let date = unsafe [Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1, Int(parts.tm_mday)]
+    let time = unsafe [Int(parts.tm_hour), Int(parts.tm_min), Int(parts.tm_sec)]
+    let (day, clock) = (date.map { padded($0, 2) }, time.map { padded($0, 2) })
+    return "\(day.joined(separator: "-"))T\(clock.joined(separator: ":")).\(padded(Int(now % 1000), 3))Z"
+}
+
+private func padded(_ number: Int, _ width: Int) -> String {
+    let digits = "\(number)"
+    return String(repeating: "0", count: max(0, width - digits.count)) + digits
+}

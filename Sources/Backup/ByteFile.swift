@@ -1,0 +1,103 @@
+internal import EventLoop
+internal import Glibc
+
+/// A file that is read or written from its beginning to its end.
+struct ByteFile: ~Copyable {
+    /// How much is read or written at once.
+    static let chunk = 1 << 18
+
+    let path: String
+    private let file: FileDescriptor
+
+    init(_ path: String, _ flags: CInt) throws(SystemError) {
+        self.path = path
+        file = try FileDescriptor.open(path, flags, mode: 0o600)
+    }
+
+    /// Takes over a descriptor, such as standard input.
+    init(path: String, owning descriptor: CInt) {
+        self.path = path
+        file = FileDescriptor(owning: descriptor)
+    }
+
+    func information() throws(SystemError) -> stat {
+        var info = stat()
+        let raw = file.raw
+        try system("fstat", path) { unsafe fstat(raw, &info) }
+        return info
+    }
+
+    /// Reads until there are so many bytes or the file ends.
+    func read(_ count: Int) throws(SystemError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var filled = 0
+        let raw = file.raw
+        while filled < count {
+            let more = try system("read", path) {
+                unsafe bytes.withUnsafeMutableBytes { buffer in
+                    unsafe Glibc.read(raw, buffer.baseAddress?.advanced(by: filled), count - filled)
+                }
+            }
+            if more == 0 { break }
+            filled += more
+        }
+        return Array(bytes.prefix(filled))
+    }
+
+    func write(_ bytes: [UInt8]) throws(SystemError) {
+        var written = 0
+        let raw = file.raw
+        while written < bytes.count {
+            written += try system("write", path) {
+                unsafe bytes.withUnsafeBytes { buffer in
+                    unsafe Glibc.write(raw, buffer.baseAddress?.advanced(by: written), buffer.count - written)
+                }
+            }
+        }
+    }
+
+    /// The length up to the last whole line of the first `size` bytes.
+    func wholeLines(in size: UInt64) throws(SystemError) -> UInt64 {
+        var end = size
+        let raw = file.raw
+        while end > 0 {
+            let start = end - min(end, UInt64(Self.chunk))
+            var bytes = [UInt8](repeating: 0, count: Int(end - start))
+            let count = try system("read", path) { unsafe pread(raw, &bytes, bytes.count, off_t(start)) }
+            if let newline = bytes.prefix(count).lastIndex(of: UInt8(ascii: "\n")) {
+                return start + UInt64(newline) + 1
+            }
+            end = start
+        }
+        return 0
+    }
+
+    /// Gives it to another user, if it is not theirs already.
+    func give(to owner: (user: uid_t, group: gid_t)?) throws(SystemError) {
+        guard let owner else { return }
+        let raw = file.raw
+        try system("fchown", path) { fchown(raw, owner.user, owner.group) }
+    }
+
+    /// Sets the permissions whatever the process's mask is.
+    func permit(_ mode: mode_t) throws(SystemError) {
+        let raw = file.raw
+        try system("fchmod", path) { fchmod(raw, mode) }
+    }
+
+    func sync() throws(SystemError) {
+        let raw = file.raw
+        try system("fsync", path) { fsync(raw) }
+    }
+}
+
+/// The directory that a path lies in.
+func parent(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "/" : String(path[..<slash])
+}
+
+/// Brings the names in a directory to disk; it may be a symbolic link.
+func syncDirectory(_ path: String) throws(SystemError) {
+    try ByteFile(path + "/.", O_RDONLY | O_DIRECTORY).sync()
+}

@@ -1,0 +1,9 @@
+extension Store {
+    /// A log, by what it is about.
+    public enum LogName: String, Sendable {
+        case profiles, devices
+    }
+
+    /// The number of a log's last record, on disk or on its way there.
+    public func lastSeq(_ name: LogName) -> UInt64? { logs.first { $0.name == name.rawValue }?.seq }
+}

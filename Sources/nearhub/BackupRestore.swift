@@ -1,0 +1,102 @@
+internal import ArgumentParser
+internal import Backup
+internal import Daemon
+internal import Glibc
+internal import JSON
+
+/// The command `nearhub backup`.
+struct BackupCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "backup", abstract: "Write profiles and devices into one file.",
+        discussion: """
+            The hub may run meanwhile. The file is a tar archive with all keys, secrets and credentials, readable by its \
+            owner only; it is not overwritten if it is there. "-" stands for standard output. The state is checked \
+            first; exit status 65 means that it is damaged. With --json: {"file", "profiles", "devices"}.
+
+              nearhub backup /mnt/usb/hub-1.tar
+              nearhub backup - | ssh office 'umask 077; cat >hub-1.tar'
+            """)
+
+    @Argument(help: "The archive to make.", completion: .file()) var file: String
+    @OptionGroup var state: StateOption
+    @OptionGroup var options: HubOptions
+
+    func validate() throws {
+        if options.json && file == "-" { throw ValidationError("--json and the archive cannot both go to stdout") }
+    }
+
+    func run() throws {
+        if file == "-" && isatty(STDOUT_FILENO) == 1 {
+            throw Failure(.usage, "backup", "an archive is nothing for a terminal", "redirect stdout or name a file")
+        }
+        let directory = try state.directory(options)
+        let found = try inProgress("backup") { (progress) throws(BackupError) in
+            try Backup.write(directory, to: file) { progress.show($0, of: $1) }
+        }
+        let counts = "\(found.profiles) profiles, \(found.devices) devices"
+        guard file != "-" else { return Output.complain("nearhub: backup: \(counts)") }
+        guard options.json else { return try Output.write("\(file): \(counts)") }
+        try Output.write(found.document([.init(name: "file", value: .text(Text(file)))]))
+    }
+}
+
+/// The command `nearhub restore`.
+struct RestoreCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restore", abstract: "Make a state directory of a backup.",
+        discussion: """
+            The hub must be stopped, and the state directory empty or not there: move the old one away first. The backup \
+            is checked before it takes the place, all of it or nothing. Devices keep their credentials. As root, the \
+            files get the owner of the empty directory. With --json: {"state", "profiles", "devices", "gateway"}.
+
+            Without --replace-gateway the state becomes that of another hub: its logs get new ids. With it the hub goes \
+            on as the one of the backup, which must never run again. "-" stands for standard input.
+
+              systemctl stop nearhub && mv /var/lib/nearhub /var/lib/nearhub.old
+              nearhub restore /mnt/usb/hub-1.tar --replace-gateway && systemctl start nearhub
+            """)
+
+    @Argument(help: "The archive.", completion: .file()) var file: String
+    @Option(help: ArgumentHelp("The state directory to make.", valueName: "directory"), completion: .directory)
+    var state = ServeOptions.defaultStateDirectory
+    @Flag(help: "This gateway takes the place of the one in the backup.") var replaceGateway = false
+    @Flag(help: "Write one JSON document.") var json = false
+
+    func validate() throws {
+        if state.isEmpty { throw ValidationError("--state needs the path of a directory") }
+    }
+
+    func run() throws {
+        let found = try inProgress("restore") { (progress) throws(BackupError) in
+            try Restore.read(file, into: state, replacing: replaceGateway) { progress.show($0, of: $1) }
+        }
+        guard json else { return try Output.write("\(state): \(found.profiles) profiles, \(found.devices) devices") }
+        try Output.write(
+            found.document([
+                .init(name: "state", value: .text(Text(state))),
+                .init(name: "gateway", value: .text(replaceGateway ? "replaced" : "new")),
+            ]))
+    }
+}
+
+/// Runs a body that shows its progress, and takes the line away at its end.
+private func inProgress<Result>(
+    _ what: String, _ body: (inout Progress) throws(BackupError) -> Result
+) throws(Failure) -> Result {
+    // A file that reaches the limit of its size is a full disk (setrlimit(2)).
+    _ = signal(SIGXFSZ, SIG_IGN)
+    var progress = Progress(what)
+    defer { progress.end() }
+    do { return try body(&progress) } catch { throw Failure(error) }
+}
+
+extension BackupContents {
+    /// What is in the state, behind the given members.
+    fileprivate func document(_ members: [JSONObject.Member]) -> JSONValue {
+        let counts: [JSONObject.Member] = [
+            .init(name: "profiles", value: .integer(Int64(profiles))),
+            .init(name: "devices", value: .integer(Int64(devices))),
+        ]
+        return .object(JSONObject(members + counts))
+    }
+}
