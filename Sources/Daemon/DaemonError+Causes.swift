@@ -6,7 +6,10 @@ extension DaemonError {
     /// A log that could not be opened or read.
     init(_ error: JournalError) {
         switch error.kind {
-        case .damaged: self.init(.damagedData, "\(error); nothing was changed; restore this file from a backup")
+        case .damaged:
+            self.init(
+                .damagedData,
+                "\(error); nothing was changed; restore this file from a backup, or run: nearhub log repair")
         case .newer: self.init(.damagedData, "\(error); install that version or a newer one")
         default: self.init(.inputOutput, "\(error)")
         }

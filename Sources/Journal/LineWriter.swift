@@ -33,6 +33,28 @@ extension [UInt8] {
         closeLine(from: start)
     }
 
+    /// Appends the whole first line of a log.
+    mutating func appendHead(log: String, id: [UInt8], generation: UInt64) {
+        let start = count
+        append("{\"mark\":\"head\",\"format\":1,\"log\":\"")
+        append(contentsOf: log.utf8)
+        append("\",\"id\":\"")
+        append(contentsOf: id)
+        append("\",\"gen\":")
+        appendDigits(generation)
+        closeLine(from: start)
+    }
+
+    /// Appends the whole line of a mark that ends the gaps in the numbers.
+    mutating func appendSeal(upto: UInt64, lines: UInt64) {
+        let start = count
+        append("{\"mark\":\"seal\",\"upto\":")
+        appendDigits(upto)
+        append(",\"lines\":")
+        appendDigits(lines)
+        closeLine(from: start)
+    }
+
     /// Ends the line that began at `start`: the checksum of all its bytes so far, the brace, the newline.
     mutating func closeLine(from start: Int) {
         var hash = unsafe withUnsafeBytes { bytes in

@@ -75,7 +75,7 @@ extension Log {
             rewrittenFrom: end.unproven < end.bytes ? end.unproven : nil)
     }
 
-    private static func existing(_ path: String, _ flags: CInt) throws(JournalError) -> LogFile? {
+    static func existing(_ path: String, _ flags: CInt) throws(JournalError) -> LogFile? {
         do { return try LogFile(path, flags) } catch {
             if error.code == ENOENT { return nil }
             throw JournalError(.io(error), file: path)
@@ -107,20 +107,18 @@ extension Log {
 extension Line {
     /// The first line of a new log, with an id of its own.
     static func newHead(log: String) throws(SystemError) -> [UInt8] {
+        var line: [UInt8] = []
+        line.appendHead(log: log, id: try newID(), generation: 1)
+        return line
+    }
+
+    /// An id that no other log has: 32 hexadecimal digits.
+    static func newID() throws(SystemError) -> [UInt8] {
         var random = [UInt8](repeating: 0, count: 16)
         try system("getrandom") { unsafe getrandom(&random, random.count, 0) }
-        var line: [UInt8] = []
-        line.append("{\"mark\":\"head\",\"format\":1,\"log\":\"")
-        line.append(contentsOf: log.utf8)
-        line.append("\",\"id\":\"")
-        for byte in random {
-            for nibble in [byte >> 4, byte & 15] {
-                line.append(nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") + nibble - 10)
-            }
+        return random.flatMap { byte in
+            [byte >> 4, byte & 15].map { $0 < 10 ? UInt8(ascii: "0") + $0 : UInt8(ascii: "a") + $0 - 10 }
         }
-        line.append("\",\"gen\":1")
-        line.closeLine(from: 0)
-        return line
     }
 
     /// The length of `newHead`.

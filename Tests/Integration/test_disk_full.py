@@ -27,12 +27,10 @@ class Disk:
         if self.is_mounted:
             options = f"size={DISK_KIB}k,mode=700"
             subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", hub.state], check=True, timeout=10)
-        else:
-            hub.settings += ["log.level=critical"]  # what it says goes into a file too
 
     def fill(self):
         """Leaves not one free block."""
-        if not self.is_mounted:
+        if not self.is_mounted:  # what it says is lost then: stderr is a file too
             return self._limit((self.hub.state / "devices.jsonl").stat().st_size)
         with open(os.open(self.filler, os.O_WRONLY | os.O_CREAT, 0o600), "wb", buffering=0) as file:
             with contextlib.suppress(OSError):

@@ -1,0 +1,142 @@
+internal import EventLoop
+internal import Glibc
+internal import JSON
+
+extension Log {
+    /// What a repair did.
+    public struct Repaired: Sendable, Hashable {
+        /// The path of the log.
+        public let file: String
+        /// Where the damaged log is kept.
+        public let kept: String
+        /// How many records the new one holds.
+        public let records: UInt64
+        /// How many lines were left out.
+        public let setAside: Int
+    }
+
+    /// Writes `DIRECTORY/NAME.jsonl` anew from all of its records that are whole, in the order of their numbers.
+    ///
+    /// The caller holds the directory's lock. The old log stays as `NAME.jsonl.damaged-N`. Numbers that were ever used are
+    /// not used again. A power cut at any point leaves the old log or the new one.
+    ///
+    /// - Parameters:
+    ///   - directory: the state directory.
+    ///   - name: the log's name, such as `devices`.
+    ///   - fault: why a whole record must not stay; nil when it may.
+    ///   - setAside: takes each line that is left out.
+    ///   - progress: takes how many bytes of how many are done.
+    /// - Throws: `.newer` when a newer nearhub wrote it, `.io`; then nothing has changed.
+    public static func repair(
+        directory: String, name: String, fault: (Record) -> String?, setAside: (SetAside) -> Void,
+        progress: (UInt64, UInt64) -> Void
+    ) throws(JournalError) -> Repaired {
+        let path = "\(directory)/\(name).jsonl"
+        let (folder, file, size) = try onLog(path) { () throws(SystemError) in
+            let file = try LogFile(path, O_RDONLY)
+            return (try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY), file, try file.size())
+        }
+        // What the kernel holds of a file that a sync failed on may not be what the disk holds.
+        file.dropCache()
+        var survey = Survey(name: name)
+        var reader = SegmentReader(file, to: size)
+        var asides = 0
+        func leaveOut(_ segment: Segment, _ why: String) throws(JournalError) {
+            asides += 1
+            setAside(try onLog(path) { () throws(SystemError) in try SetAside(segment, of: file, why: why) })
+        }
+        while let segment = try reader.next() {
+            if let why = try survey.take(segment, path, fault) { try leaveOut(segment, why) }
+            progress((segment.offset + segment.length) / 2, size)
+        }
+        for segment in survey.sort() { try leaveOut(segment, "its number stands on an earlier line too") }
+        let kept = onlyFreePath("\(path).damaged-")
+        let records = try onLog(path) { () throws(SystemError) in
+            let id = if let known = survey.id { known } else { try Line.newID() }
+            var rewrite = try Rewrite(
+                path, name: name, id: id, generation: survey.generation + 1)
+            do throws(SystemError) {
+                for place in survey.records {
+                    let range = place.segment.offset..<(place.segment.offset + place.segment.length)
+                    guard try rewrite.copy(range, of: file) != nil else { throw SystemError("pread", path, code: EIO) }
+                    if rewrite.isFull { try rewrite.flush() }
+                    progress(size / 2 + min(rewrite.size, size) / 2, size)
+                }
+                rewrite.seal(upto: survey.upto, settled: min(survey.settled, survey.upto))
+                try rewrite.flush()
+            } catch {
+                rewrite.abandon()
+                throw error
+            }
+            let records = rewrite.records
+            try rewrite.replace(in: folder, keeping: kept)
+            return records
+        }
+        return Repaired(file: path, kept: kept, records: records, setAside: asides)
+    }
+
+    /// The first path of this beginning and a number at which there is nothing.
+    private static func onlyFreePath(_ beginning: String) -> String {
+        var number = 0
+        while unsafe access("\(beginning)\(number)", F_OK) == 0 { number += 1 }
+        return "\(beginning)\(number)"
+    }
+}
+
+/// What of a log, whatever its state, may go into a new one.
+private struct Survey {
+    let name: String
+    private(set) var records: [Place] = []
+    private(set) var id: [UInt8]?
+    private(set) var generation: UInt64 = 1
+    private(set) var upto: UInt64 = 0
+    private(set) var settled: UInt64 = 0
+
+    init(name: String) { self.name = name }
+
+    /// Takes a segment; says why it is to be left out, if it is.
+    mutating func take(
+        _ segment: Segment, _ path: String, _ fault: (Record) -> String?
+    ) throws(JournalError) -> String? {
+        upto = max(upto, segment.line?.durable ?? 0)
+        switch segment.line {
+        case nil: return "no whole line"
+        case .newerHead?, .unknown?:
+            let what = "line \(segment.number) at byte \(segment.offset) is of a kind that this one does not know"
+            throw JournalError(.newer(what: what), file: path)
+        case .head(let log, let id, let generation)?:
+            guard log == Text(name) else { return "the head of another log" }
+            if self.id == nil { self.id = id.utf8 }
+            self.generation = max(self.generation, generation)
+        case .sync(_, let settled)?: self.settled = max(self.settled, settled)
+        case .seal?: break
+        case .record(let seq, let durable, let operation, let json)?:
+            upto = max(upto, seq)
+            let record = Record(seq: seq, durable: durable, operation: operation, offset: segment.offset, json: json)
+            if let why = fault(record) { return why }
+            // Without what it says: a log may hold a million.
+            let bare = Segment(offset: segment.offset, length: segment.length, number: segment.number, line: nil)
+            records.append(Place(seq: seq, segment: bare))
+        }
+        return nil
+    }
+
+    /// Brings the records into the order of their numbers; gives those whose number was there before.
+    mutating func sort() -> [Segment] {
+        records.sort { ($0.seq, $0.segment.offset) < ($1.seq, $1.segment.offset) }
+        var doubles: [Segment] = []
+        var last: UInt64 = 0
+        records.removeAll { place in
+            guard place.seq == last else { last = place.seq; return false }
+            doubles.append(place.segment)
+            return true
+        }
+        return doubles
+    }
+}
+
+/// Where a whole record is.
+private struct Place {
+    let seq: UInt64
+    let segment: Segment
+}

@@ -1,0 +1,84 @@
+internal import ArgumentParser
+internal import Daemon
+internal import JSON
+
+/// The command `nearhub log`.
+struct LogCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "log", abstract: "Look after the logs in which profiles and devices are kept.",
+        subcommands: [LogVerify.self, LogRepair.self])
+}
+
+/// The command `nearhub log verify`.
+struct LogVerify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify", abstract: "Read all logs from beginning to end, and change nothing.",
+        discussion: """
+            Checks every line, a running hub or not, and names file, byte and line of what is damaged. An unfinished \
+            batch at the end of a log is no damage. With --json: {"logs":[{"log","good","text"}]}.
+
+              nearhub log verify --state /mnt/copy
+
+            Exit status: 0 all is whole, 65 a log is damaged.
+            """)
+
+    @Option(help: ArgumentHelp("The state directory.", valueName: "directory"), completion: .directory)
+    var state = ServeOptions.defaultStateDirectory
+    @Flag(help: "Write one JSON document.") var json = false
+
+    func run() throws {
+        let verdicts = try Daemon.verifyLogs(state)
+        if json {
+            let logs = verdicts.map { verdict in
+                JSONValue.object(
+                    JSONObject([
+                        .init(name: "log", value: .text(Text(verdict.name))),
+                        .init(name: "good", value: .bool(verdict.isGood)),
+                        .init(name: "text", value: .text(Text(verdict.description))),
+                    ]))
+            }
+            try Output.write(.object(JSONObject([.init(name: "logs", value: .array(logs))])))
+        } else {
+            let good = verdicts.filter(\.isGood).map(\.description)
+            if !good.isEmpty { try Output.write(good.joined(separator: "\n")) }
+        }
+        guard let bad = verdicts.first(where: { !$0.isGood }) else { return }
+        for other in verdicts where !other.isGood && other.name != bad.name {
+            Output.complain("nearhub: \(other.description)")
+        }
+        throw Failure(
+            .damagedData, "log verify", bad.description,
+            "restore the file from a backup, or stop the hub and run: nearhub log repair")
+    }
+}
+
+/// The command `nearhub log repair`.
+struct LogRepair: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "repair", abstract: "Write damaged logs anew from what of them is whole.",
+        discussion: """
+            The hub must be stopped. A backup is better, if there is one: each line that is set aside is a state of a \
+            profile or device that is lost, and printed with its number and id as far as they can be read. The damaged \
+            log stays as NAME.jsonl.damaged-N. Logs that are whole are not touched.
+
+              systemctl stop nearhub && nearhub log repair && systemctl start nearhub
+
+            Exit status: 0 all logs are whole now, 75 a hub uses them, 65 a newer nearhub wrote them.
+            """)
+
+    @Option(help: ArgumentHelp("The state directory.", valueName: "directory"), completion: .directory)
+    var state = ServeOptions.defaultStateDirectory
+
+    func run() throws {
+        var asides: [String] = []
+        var progress = Progress("log repair")
+        let repaired: [String]
+        do {
+            defer { progress.end() }
+            repaired = try Daemon.repairLogs(
+                state, setAside: { asides.append($0) }, progress: { progress.show($0, of: $1) })
+        }
+        for line in asides + repaired { try Output.write(line) }
+        if repaired.isEmpty { try Output.write("\(state): no log is damaged, nothing was changed") }
+    }
+}
