@@ -89,6 +89,7 @@ public final class AdminAPI {
                 json.member("seq", log.seq)
                 json.member("durable", log.durable)
                 json.member("bytes", log.bytes)
+                json.member("damaged", store.damagedLines(of: log.name))
                 json.endObject()
             }
             json.endObject()

@@ -60,6 +60,20 @@ public struct Configuration: Sendable, Equatable {
         public internal(set) var level = Level.info
     }
 
+    /// The logs of profiles and devices.
+    public struct Store: Sendable, Equatable {
+        /// What the hub does with a log that is damaged.
+        public enum Damaged: String, Sendable, CaseIterable {
+            case refuse
+            case serveRest = "serve-rest"
+        }
+
+        /// What the hub does with a log that is damaged.
+        public internal(set) var damaged = Damaged.refuse
+    }
+
+    /// Section `[store]`.
+    public internal(set) var store = Store()
     /// Section `[http]`.
     public internal(set) var http = HTTP()
     /// Section `[coap]`.

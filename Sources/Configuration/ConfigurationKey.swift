@@ -15,6 +15,7 @@ struct ConfigurationKey: Sendable {
         case flag(Member<Bool>)
         case version(Member<Configuration.MQTT.Version>)
         case level(Member<Configuration.Log.Level>)
+        case damaged(Member<Configuration.Store.Damaged>)
     }
 
     let section: String
@@ -99,6 +100,13 @@ struct ConfigurationKey: Sendable {
                 "begin with / starts at the hub's working directory.",
             ]),
         ConfigurationKey(
+            section: "store", name: "damaged", fallback: "refuse", shape: .damaged(\.store.damaged),
+            help: [
+                "What to do at the start when a log is damaged: refuse it, or serve-rest, which passes over the",
+                "damaged lines. A device whose newest line is damaged is then refused with STORAGE; one whose only",
+                "line is damaged is not known any more and may become a new device. See nearhub log repair.",
+            ]),
+        ConfigurationKey(
             section: "log", name: "level", fallback: "info", shape: .level(\.log.level),
             help: ["The least important messages to log: trace, debug, info, notice, warning, error, critical."]),
     ]
@@ -138,6 +146,7 @@ struct ConfigurationKey: Sendable {
         case .flag(let target): configuration[keyPath: target] = try choice(value, flags, at: location)
         case .version(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
         case .level(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
+        case .damaged(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
         }
     }
 

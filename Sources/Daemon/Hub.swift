@@ -45,7 +45,7 @@ final class Hub {
         (loop, signals) = try orFail { () throws(SystemError) in
             (try EventLoop(), try Signals([SIGTERM, SIGINT, SIGHUP]))
         }
-        store = try Store(directory: options.stateDirectory, logger)
+        store = try Store(directory: options.stateDirectory, configuration.store.damaged.forStore, logger)
         audit = AuditLog(directory: store.path) { trouble in logger.report(trouble) }
         try listen()
     }
@@ -178,6 +178,11 @@ extension HTTPResponse {
     fileprivate static var forbidden: HTTPResponse {
         .error(403, .permissionDenied, "You don't have permission to perform this operation!")
     }
+}
+
+extension Configuration.Store.Damaged {
+    /// The same in the words of the store.
+    fileprivate var forStore: Store.Damage { self == .refuse ? .refuse : .serveRest }
 }
 
 extension Configuration.Log.Level {

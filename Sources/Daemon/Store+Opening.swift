@@ -6,11 +6,11 @@ internal import Store
 
 extension Store {
     /// Opens the state for a hub and logs what was found; from then on an error of the disk ends the process.
-    convenience init(directory: String, _ logger: Logger) throws(DaemonError) {
+    convenience init(directory: String, _ damage: Damage, _ logger: Logger) throws(DaemonError) {
         let state: StateDirectory
         do { state = try StateDirectory.open(directory) } catch { throw DaemonError(error) }
         do {
-            try self.init(state) { error in
+            try self.init(state, damage: damage) { error in
                 logger.critical(
                     "\(error); the hub stops, since no further answer would be safe; it recovers at its next start")
                 _exit(ExitStatus.inputOutput.rawValue)
@@ -19,9 +19,11 @@ extension Store {
         onSuspension = Self.tell(logger)
         logger.notice("state is in \(path)")
         for recovery in recoveries {
-            let level: Logger.Level = recovery.torn != nil ? .warning : recovery.rewrittenFrom != nil ? .notice : .info
+            let isWarning = recovery.torn != nil || recovery.damaged > 0
+            let level: Logger.Level = isWarning ? .warning : recovery.rewrittenFrom != nil ? .notice : .info
             logger.log(level: level, "\(recovery)")
         }
+        for line in damagedLines.prefix(20) { logger.error("not served, since it is damaged: \(line)") }
         if orphanCount > 0 {
             logger.warning(
                 "\(orphanCount) devices are of a profile that is not in profiles.jsonl; they keep their credentials")

@@ -26,6 +26,8 @@ public final class Log {
     private var batchDurable: UInt64
     /// Whether marks were written that were not synced.
     private var hasUnsyncedMarks = false
+    /// Whether damaged lines are passed over where all records are read.
+    var skipsDamage = false
     /// Why no record is taken at present.
     var obstacle: SystemError?
     private var timestamp = Timestamp()

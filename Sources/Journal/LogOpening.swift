@@ -13,10 +13,12 @@ extension Log {
     /// - Parameters:
     ///   - directory: the state directory.
     ///   - name: the log's name, such as `devices`.
+    ///   - skip: takes each damaged line of a log that is to be used all the same; nil to refuse such a log.
     ///   - replay: takes each record in order, and a way to read those before it; when `open` throws, what it took is void.
     /// - Throws: `.damaged`, `.newer`, `.io`, and what `replay` throws.
     public static func open(
-        directory: String, name: String, replay: (Record, EarlierRecords) throws(JournalError) -> Void
+        directory: String, name: String, skippingDamage skip: ((SetAside) -> Void)? = nil,
+        replay: (Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> (log: Log, recovery: Recovery) {
         let path = "\(directory)/\(name).jsonl"
         // The dot lets the directory itself be a symbolic link, as systemd's StateDirectory= may make it.
@@ -35,8 +37,21 @@ extension Log {
         file.dropCache()
         let size = try onLog(path) { () throws(SystemError) in try file.size() }
         let earlier = EarlierRecords(file, size: size)
-        var end = try Walk.through(file, size: size, name: name) { (record) throws(JournalError) in
-            try replay(record, earlier)
+        var damaged = 0
+        var end: Walk.End
+        if let skip {
+            let found = try Salvage.through(file, size: size, name: name) { (record) throws(JournalError) in
+                try replay(record, earlier)
+            } skip: { line in
+                damaged += 1
+                skip(line)
+            }
+            guard let found else { throw JournalError(.damaged(offset: 0, line: 1, why: "no whole line"), file: path) }
+            end = found
+        } else {
+            end = try Walk.through(file, size: size, name: name) { (record) throws(JournalError) in
+                try replay(record, earlier)
+            }
         }
         let torn = try Tail.cut(file, end, size: size, folder)
         let rewrittenFrom = end.unproven < end.bytes ? end.unproven : nil
@@ -48,8 +63,10 @@ extension Log {
         try onLog(path) { () throws(SystemError) in try folder.syncAll() }
         let recovery = Recovery(
             file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0, torn: torn,
-            rewrittenFrom: rewrittenFrom)
-        return (Log(name: name, file: file, seq: end.seq, size: end.bytes, settled: end.settled), recovery)
+            rewrittenFrom: rewrittenFrom, damaged: damaged)
+        let log = Log(name: name, file: file, seq: end.seq, size: end.bytes, settled: end.settled)
+        log.skipsDamage = skip != nil
+        return (log, recovery)
     }
 
     /// The same walk as `open`, changing nothing.

@@ -45,6 +45,7 @@ extension Log {
         while rest > 0 {
             guard let segment = try reader.next() else { return nil }
             guard let line = segment.line else {
+                if skipsDamage { next = segment.offset + segment.length; continue }
                 let kind = JournalError.Kind.damaged(offset: segment.offset, line: nil, why: "no whole line here")
                 throw JournalError(kind, file: file.path)
             }

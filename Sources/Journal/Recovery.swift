@@ -24,6 +24,8 @@ public struct Recovery: Sendable, Hashable, CustomStringConvertible {
     public let torn: Torn?
     /// From where on lines that nothing proved to be on disk were written again and synced, or would have been.
     public let rewrittenFrom: UInt64?
+    /// How many damaged lines are in it and are not served.
+    public var damaged = 0
 
     /// One line, such as `devices.jsonl: 12 records, 4711 bytes; 30 bytes of an unfinished batch at byte 4711 cut off`.
     public var description: String {
@@ -36,6 +38,7 @@ public struct Recovery: Sendable, Hashable, CustomStringConvertible {
         if let rewrittenFrom {
             text += "; lines from byte \(rewrittenFrom) on are written again: nothing proves them on disk yet"
         }
+        if damaged > 0 { text += "; \(damaged) damaged lines are not served" }
         return text
     }
 }

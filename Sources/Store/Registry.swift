@@ -106,6 +106,12 @@ struct Registry {
         }
     }
 
+    /// Notes that the newest state of a device is on a line that cannot be read: whoever looks for it learns that.
+    mutating func lose(_ old: Located, at offset: UInt64) {
+        remove(old)
+        apply(.device(old.device), at: offset)
+    }
+
     private mutating func forgetKey(of id: Text) {
         if let key = profiles[id]?.provisionKey { profileByKey[key] = nil }
     }

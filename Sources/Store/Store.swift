@@ -20,6 +20,8 @@ public final class Store {
     public var onSuspension: ((Journal.Suspension?) -> Void)?
     /// What opening the logs found, for people.
     public let recoveries: [Recovery]
+    /// The damaged lines that are not served.
+    public let damagedLines: [SetAside]
     var registry: Registry
     private var gate = ReplyGate()
     var windows: RepeatWindows
@@ -31,22 +33,21 @@ public final class Store {
     ///
     /// - Parameters:
     ///   - directory: the locked state directory.
+    ///   - damage: what to do with damaged logs.
     ///   - retryInterval: time from one try to the next while the disk takes no writes.
     ///   - onFailure: ends the process when a sync failed; called on the committer's thread.
     /// - Throws: damage and failures of the disk.
     public init(
-        _ directory: consuming StateDirectory, retryInterval: Duration = Journal.retryInterval,
+        _ directory: consuming StateDirectory, damage: Damage = .refuse,
+        retryInterval: Duration = Journal.retryInterval,
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(JournalError) {
         var random = SystemRandom()
         var registry = Registry(seed: random.next())
-        let profiles = try Log.open(directory: directory.path, name: "profiles") {
-            (record, earlier) throws(JournalError) in try registry.replay(profile: record, earlier)
-        }
-        let devices = try Log.open(directory: directory.path, name: "devices") {
-            (record, earlier) throws(JournalError) in try registry.replay(device: record, earlier)
-        }
+        let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage)
+        let (devices, damagedDevices) = try Self.openDevices(directory.path, &registry, damage)
         self.registry = registry
+        damagedLines = damagedProfiles + damagedDevices
         profilesLog = profiles.log
         devicesLog = devices.log
         recoveries = [profiles.recovery, devices.recovery]
@@ -202,10 +203,7 @@ public final class Store {
     // MARK: - Reading
 
     func read(_ offset: UInt64) throws(JournalError) -> Device {
-        let record = try devicesLog.read(at: offset)
-        do { return try Device(record) } catch {
-            throw JournalError(.unreadable(why: error.description), file: "devices.jsonl")
-        }
+        try Self.device(in: devicesLog, at: offset)
     }
 
     /// Goes through the devices that are on disk, in the order of their last change.

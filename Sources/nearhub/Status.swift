@@ -48,9 +48,15 @@ struct Status: ParsableCommand {
             let (last, durable) = (journal.value["seq"]?.plain ?? "?", journal.value["durable"]?.plain ?? "?")
             details.add(
                 "journal \(journal.name)",
-                "\(last) written, \(durable) durable, \(journal.value["bytes"]?.plain ?? "?") bytes")
+                "\(last) written, \(durable) durable, \(journal.value["bytes"]?.plain ?? "?") bytes"
+                    + Self.damage(journal.value))
         }
         return details
+    }
+
+    private static func damage(_ journal: JSONValue) -> String {
+        guard let lines = journal["damaged"]?.integer, lines > 0 else { return "" }
+        return ", \(lines) damaged lines are not served"
     }
 
     /// Since when the disk takes no writes: `full since 2026-03-14T09:26:53Z: write …`; nil when it does.

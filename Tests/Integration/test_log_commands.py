@@ -67,3 +67,26 @@ def test_damage_is_named_and_repaired(hub, profile):
     hub.stop()
     run = hub.cli("log", "repair", "--state", hub.state)
     assert run.code == 0 and "no log is damaged" in run.out
+
+
+def test_the_rest_is_served_if_the_operator_wants_it(hub, profile):
+    answers = provisioned(hub, profile)
+    hub.stop()
+    line = spoil(hub, 2)
+    hub.settings += ["store.damaged=serve-rest"]
+    hub.start()
+    assert f"line 4 at byte {line.offset}" in hub.stderr
+    assert hub.status()["journal"]["devices"]["damaged"] == 1
+    assert "1 damaged lines are not served" in hub.cli("status").out
+    assert {device["name"] for device in hub.devices()} == answers.keys() - {"d2"}
+    for name in answers.keys() - {"d2"}:
+        assert hub.provision(profile.request(name)).json["credentialsValue"] == answers[name]["credentialsValue"]
+    assert hub.provision(profile.request("new")).json["status"] == "SUCCESS"
+    hub.kill9()
+    hub.start()
+    assert {device["name"] for device in hub.devices()} == (answers.keys() - {"d2"}) | {"new"}
+    hub.stop()
+    assert hub.cli("log", "repair", "--state", hub.state).code == 0
+    hub.settings.clear()
+    hub.start()
+    assert {device["name"] for device in hub.devices()} == (answers.keys() - {"d2"}) | {"new"}
