@@ -33,6 +33,28 @@ extension Daemon {
         return verdicts
     }
 
+    /// Writes logs anew without what later lines have replaced; no hub may be using them.
+    ///
+    /// - Parameters:
+    ///   - state: the state directory.
+    ///   - progress: takes how many bytes of a log's how many are done.
+    /// - Returns: a line for people for each log that has become shorter.
+    /// - Throws: when a hub uses the directory, when a log is damaged, and failures of the disk.
+    public static func compactLogs(
+        _ state: String, progress: (UInt64, UInt64) -> Void
+    ) throws(DaemonError) -> [String] {
+        let directory: StateDirectory
+        do {
+            try StateDirectory.check(state)
+            directory = try StateDirectory.open(state)
+        } catch { throw DaemonError(error) }
+        do {
+            return try Store.compact(directory, progress: progress).map { log in
+                "\(log.file): \(log.records) records, \(log.bytes) bytes; before it had \(log.bytesBefore) bytes"
+            }
+        } catch { throw DaemonError(error) }
+    }
+
     /// Writes damaged logs anew from what of them is whole; no hub may be using them.
     ///
     /// - Parameters:

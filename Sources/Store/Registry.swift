@@ -26,7 +26,7 @@ struct Registry {
     private(set) var profiles: [Text: DeviceProfile] = [:]
     private var profileByKey: [Text: Text] = [:]
     private var deviceCounts: [Text: UInt32] = [:]
-    private var byId: HashIndex
+    private(set) var byId: HashIndex
     private var byName: HashIndex
     private var byCredentialsId: HashIndex
 

@@ -6,7 +6,7 @@ internal import JSON
 struct LogCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "log", abstract: "Look after the logs in which profiles and devices are kept.",
-        subcommands: [LogVerify.self, LogRepair.self])
+        subcommands: [LogVerify.self, LogRepair.self, LogCompact.self])
 }
 
 /// The command `nearhub log verify`.
@@ -80,5 +80,33 @@ struct LogRepair: ParsableCommand {
         }
         for line in asides + repaired { try Output.write(line) }
         if repaired.isEmpty { try Output.write("\(state): no log is damaged, nothing was changed") }
+    }
+}
+
+/// The command `nearhub log compact`.
+struct LogCompact: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "compact", abstract: "Write the logs anew without what later lines have replaced.",
+        discussion: """
+            The hub must be stopped. Every line that stays is copied as it is, and verified. A power cut meanwhile leaves \
+            the old log or the new one, whole.
+
+              systemctl stop nearhub && nearhub log compact && systemctl start nearhub
+
+            Exit status: 0 done, 65 a log is damaged, 74 the disk failed or has no room, 75 a hub uses the logs.
+            """)
+
+    @Option(help: ArgumentHelp("The state directory.", valueName: "directory"), completion: .directory)
+    var state = ServeOptions.defaultStateDirectory
+
+    func run() throws {
+        var progress = Progress("log compact")
+        let compacted: [String]
+        do {
+            defer { progress.end() }
+            compacted = try Daemon.compactLogs(state) { progress.show($0, of: $1) }
+        }
+        for line in compacted { try Output.write(line) }
+        if compacted.isEmpty { try Output.write("\(state): nothing is replaced, nothing was changed") }
     }
 }

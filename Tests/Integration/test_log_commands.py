@@ -90,3 +90,26 @@ def test_the_rest_is_served_if_the_operator_wants_it(hub, profile):
     hub.settings.clear()
     hub.start()
     assert {device["name"] for device in hub.devices()} == (answers.keys() - {"d2"}) | {"new"}
+
+
+def test_a_stopped_hub_is_compacted(hub, profile):
+    answers = provisioned(hub, profile)
+    device = hub.device("d1")["id"]["id"]
+    for number in range(20):
+        path = f"/api/plugins/telemetry/DEVICE/{device}/attributes/SERVER_SCOPE"
+        hub.ask("POST", path, {"note": number})
+    busy = hub.cli("log", "compact", "--state", hub.state)
+    assert busy.code == 75 and "stop it first" in busy.err
+    hub.stop()
+    before = journal.read(hub.state / "devices.jsonl")
+    run = hub.cli("log", "compact", "--state", hub.state)
+    assert run.code == 0 and f"devices.jsonl: {DEVICES} records" in run.out
+    assert hub.cli("log", "verify", "--state", hub.state).code == 0
+    log = journal.read(hub.state / "devices.jsonl")
+    assert log.marks("head")[0]["id"] == before.marks("head")[0]["id"] and log.marks("head")[0]["gen"] == 2
+    assert log.marks("seal") == [log.marks("seal")[0]] and log.marks("seal")[0]["upto"] == DEVICES + 20
+    assert {line.raw for line in log.records} < {line.raw for line in before.records}
+    hub.start()
+    assert hub.attributes("d1")["note"] == 19
+    for name, answer in answers.items():
+        assert hub.provision(profile.request(name)).json["credentialsValue"] == answer["credentialsValue"]
