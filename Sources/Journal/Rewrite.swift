@@ -68,7 +68,11 @@ struct Rewrite: ~Copyable {
     consuming func replace(in folder: LogFile, keeping kept: String?) throws(SystemError) {
         try flush()
         try file.syncAll()
-        if let kept { try system("link", kept) { unsafe link(path, kept) } }
+        if let kept {
+            try system("link", kept) { unsafe link(path, kept) }
+            // Its second name first: the rename takes the first one away.
+            try folder.syncAll()
+        }
         try system("rename", path) { unsafe rename(path + ".new", path) }
         try folder.syncAll()
     }
