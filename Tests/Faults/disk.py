@@ -184,17 +184,24 @@ class Disk:
             names[change[1]] = change[2]
         elif change[0] == "drop":
             names.pop(change[1], None)
-        elif change[1] in names:
-            names[change[2]] = names.pop(change[1])
+        else:  # a file, or a directory with all that is in it
+            old, new = change[1], change[2]
+            for name in [name for name in names if name == old or name.startswith(old + "/")]:
+                names[new + name[len(old) :]] = names.pop(name)
         return names
 
-    def cuts(self) -> list[int]:
+    def cuts(self, but: str = "-") -> list[int]:
         """After how many events to cut: right before each that changes what may be on the disk, and at the end.
 
-        Between two such moments the disk may hold the same, and the later the more has been promised.
+        Between two such moments the disk may hold the same, and the later the more has been promised. What is done to
+        files whose names begin with `but` is no moment of its own.
         """
-        silent = (OUT, SYNC_BEGIN)
-        return [at for at, event in enumerate(self.events) if event.kind not in silent] + [len(self.events)]
+        changes = [
+            index
+            for index, event in enumerate(self.events)
+            if event.kind not in (OUT, SYNC_BEGIN) and not event.path.startswith(but)
+        ]
+        return changes + [len(self.events)]
 
     def trees(self, cut: int) -> Iterator[tuple[str, dict[str, int]]]:
         """Which names may be there after a cut, and which files they mean."""

@@ -10,7 +10,7 @@ import pathlib
 import struct
 import subprocess
 
-SOURCE = pathlib.Path(__file__).with_name("faultline.c")
+SOURCE = pathlib.Path(__file__).resolve().with_name("faultline.c")
 LIBRARY = SOURCE.parents[2] / ".build" / "faultline.so"
 HEAD = struct.Struct("<IBBHHHIqqqIiQ")
 MAGIC = 0x314C5446

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import pathlib
 import random
+import subprocess
 import threading
 import time
 
 import faultline
 from coap import Peer
-from harness import PROVISION, Hub, exchange
+from harness import PROVISION, Hub, eventually, exchange
 from powercut import Recording
 from promises import Promise
 
@@ -31,6 +33,7 @@ class Site:
         self.refused: list[dict] = []
         self.profiles: list = []
         self._number = 0
+        self._loads: list[tuple[threading.Event, list[threading.Thread]]] = []
 
     def recording(self) -> Recording:
         """What was recorded; the daemon has ended."""
@@ -69,10 +72,10 @@ class Site:
 
     def load(self, seconds: float, label: str, administrates: bool = True):
         """Devices provision, repeat and collide on two faces; meanwhile an administrator changes profiles."""
-        self._over = threading.Event()
+        over = threading.Event()
         ways = [self._over_http] * HTTP_DEVICES + [self._over_coap] * COAP_DEVICES
         threads = [
-            threading.Thread(target=way, args=(f"{label}{number}", self.dice.random()))
+            threading.Thread(target=way, args=(over, f"{label}{number}", self.dice.random()))
             for number, way in enumerate(ways)
         ]
         for thread in threads:
@@ -85,18 +88,21 @@ class Site:
                 time.sleep(seconds / 6)
             time.sleep(max(0.0, end - time.monotonic()))
         finally:
-            self.finish = lambda: self._join(threads)
+            self._loads.append((over, threads))
         return self
 
-    def _join(self, threads):
-        self._over.set()
-        for thread in threads:
-            thread.join()
+    def finish(self):
+        """Ends all load."""
+        for over, threads in self._loads:
+            over.set()
+            for thread in threads:
+                thread.join()
+        self._loads = []
 
-    def _requests(self, label: str, seed: float):
+    def _requests(self, over: threading.Event, label: str, seed: float):
         """New devices, one in five of them asks again; every now and then a name that others want too."""
         dice, number, last = random.Random(seed), 0, None
-        while not self._over.is_set():
+        while not over.is_set():
             profile = self.profiles[number % len(self.profiles)]
             if last is not None and dice.random() < 0.2:
                 yield last
@@ -108,23 +114,23 @@ class Site:
                 yield last
             time.sleep(dice.uniform(0, PAUSE))
 
-    def _over_http(self, label: str, seed: float):
+    def _over_http(self, over: threading.Event, label: str, seed: float):
         connection = http.client.HTTPConnection(*self.hub.address, timeout=20)
-        for request in self._requests(label, seed):
+        for request in self._requests(over, label, seed):
             try:
                 self._take(request, exchange(connection, "POST", PROVISION, request).json)
             except (OSError, http.client.HTTPException):
                 connection.close()
-                self._over.wait(0.02)
+                over.wait(0.02)
         connection.close()
 
-    def _over_coap(self, label: str, seed: float):
+    def _over_coap(self, over: threading.Event, label: str, seed: float):
         with Peer(self.hub, timeout=2) as peer:
-            for request in self._requests(label, seed):
+            for request in self._requests(over, label, seed):
                 try:
                     self._take(request, peer.ask(request).json)
                 except (OSError, ValueError):
-                    self._over.wait(0.02)
+                    over.wait(0.02)
 
     def _take(self, request: dict, answer: dict):
         if answer.get("status") != "SUCCESS":
@@ -153,15 +159,44 @@ def record(hub: Hub, rules: str = "", seed: int = 1, seconds: float = 1.2) -> Si
     return site
 
 
-def record_until_it_stops(hub: Hub, rules: str, seed: int = 1, seconds: float = 20) -> tuple[Site, int]:
-    """A hub whose disk fails under load: its exit status. Then it starts again on a disk that works."""
+def record_until_it_stops(hub: Hub, rules: str, seed: int = 1, seconds: float = 8) -> tuple[Site, int | None]:
+    """A hub whose disk fails under load, and the status with which it ends; None if it does not, and is killed."""
     site = Site(hub, rules, seed)
     hub.start()
     site.add_profile()
     site.load(0.3, "a", administrates=False)
     try:
         code = hub.process.wait(seconds)
+        hub.process = None
+    except subprocess.TimeoutExpired:
+        code = None
+        hub.kill9()
     finally:
         site.finish()
-    hub.process = None
     return site, code
+
+
+def record_command(hub: Hub, root: pathlib.Path, *arguments: str) -> Recording:
+    """What a command of the command line does to the files below `root`; it must succeed."""
+    trace, before = hub.directory / "trace-of-a-command", faultline.snapshot(root)
+    run = hub.cli(*arguments, environment=faultline.environment(root, trace))
+    assert run.code == 0, run
+    return Recording(trace, before, faultline.snapshot(root), [])
+
+
+def record_full_disk(hub: Hub, room: int, seed: int = 1) -> Site:
+    """A hub whose disk takes no more bytes for a while, in the middle of its load, and then does again."""
+    site = Site(hub, seed=seed)
+    rules = hub.directory / "rules"
+    rules.write_text("")
+    hub.environment["FAULT_RULES_FILE"] = str(rules)
+    hub.start()
+    site.add_profile()
+    site.load(0.5, "a").finish()
+    rules.write_text(f"write/devices*:@{room}:ENOSPC")
+    site.load(1.5, "b", administrates=False)
+    rules.write_text("# the disk has room again")
+    eventually(lambda: hub.provision(site.profiles[0].request("last")).json["status"] == "SUCCESS", 15)
+    site.load(0.5, "c").finish()
+    hub.stop()
+    return site

@@ -1,6 +1,6 @@
 """One flipped bit in any byte of a log: the hub names the place and does not start, or the byte was nobody's yet.
 
-NEARHUB_ROT_STEP is the distance from one flipped byte to the next (default 13; 1 flips every byte). The bits take turns.
+NEARHUB_ROT_STEP is the distance from one flipped byte to the next (default 13; 1: all). The bits take turns.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A disk that fails, stutters, takes its time or lies, under the real daemon: the interposer of Tests/Faults breaks it."""
+"""A disk that fails, stutters, takes its time or lies, under the real daemon; Tests/Faults/faultline.c breaks it."""
 
 import json
 import os

@@ -6,11 +6,13 @@ NEARHUB_CUT_SEED chooses, NEARHUB_CUT_NESTED is how many recoveries are cut them
 """
 
 import os
+import random
 
 import pytest
 
 import workload
 from powercut import PowerCuts
+from recovery import Machine
 
 SECONDS = float(os.environ.get("NEARHUB_CUT_SECONDS", "40"))
 SEED = int(os.environ.get("NEARHUB_CUT_SEED", "1"))
@@ -43,5 +45,72 @@ def test_a_power_cut_with_interrupted_and_short_writes(hubs, capsys):
 def test_a_power_cut_around_a_sync_that_fails(hubs, capsys, number):
     hub = hubs()
     site, code = workload.record_until_it_stops(hub, f"fdatasync/devices*:{number}:EIO", SEED)
-    assert code == 74
     survives(site, 50, capsys)
+    assert code == 74
+
+
+def test_a_power_cut_around_a_full_disk(hubs, capsys):
+    site = workload.record_full_disk(hubs(), 3000, SEED)
+    assert any(answer.get("reason") == "STORAGE" for answer in site.refused), "the disk was never full"
+    survives(site, 100, capsys)
+
+
+# Commands that write state
+
+
+def test_a_power_cut_during_log_repair(hub, profile, capsys):
+    """Either the damaged log is as it was, and refused, or the repaired one is whole."""
+    for number in range(8):
+        assert hub.provision(profile.request(f"d{number}")).json["status"] == "SUCCESS"
+    hub.stop()
+    path = hub.state / "devices.jsonl"
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    damaged = whole.replace(lines[3], lines[3].replace(b'"op":"put"', b'"op":"pot"'))
+    path.write_bytes(damaged)
+    recording = workload.record_command(hub, hub.state, "log", "repair", "--state", hub.state)
+    disk, dice, machine, outcomes = recording.disk(), random.Random(SEED), Machine(), []
+    try:
+        machine.lay_out(disk.final())
+        repaired = {device["name"] for device in machine.recover().devices}
+        assert repaired == {f"d{number}" for number in range(8)} - {"d2"}
+        for cut in disk.cuts():
+            states = dict(disk.states(cut, dice, 4))
+            for story in dice.sample(sorted(states), min(12, len(states))):
+                machine.lay_out(states[story])
+                found = machine.recover()
+                if found.is_ready:
+                    assert {device["name"] for device in found.devices} == repaired, story
+                    assert damaged in found.tree.values(), f"the damaged log was not kept: {story}"
+                else:
+                    assert found.code == 65 and found.tree["/devices.jsonl"] == damaged, f"{story}: {found.stderr}"
+                    assert cut < len(disk.events), f"the repair was reported and is lost: {story}"
+                outcomes.append(found.is_ready)
+    finally:
+        machine.close()
+    with capsys.disabled():
+        print(f"\npower cuts in a repair: {outcomes.count(False)} before it counts, {outcomes.count(True)} after")
+    assert True in outcomes and False in outcomes
+
+
+def test_a_power_cut_during_restore(hub, profile, capsys):
+    """Either there is nothing in the state directory, or all of it."""
+    for number in range(8):
+        assert hub.provision(profile.request(f"d{number}")).json["status"] == "SUCCESS"
+    hub.stop()
+    root = hub.directory / "other"
+    root.mkdir()
+    assert hub.cli("backup", hub.directory / "archive", "--state", hub.state).code == 0
+    recording = workload.record_command(hub, root, "restore", hub.directory / "archive", "--state", root / "state")
+    disk, dice, outcomes = recording.disk(), random.Random(SEED), []
+    restored = disk.final()
+    assert {"/state/devices.jsonl", "/state/profiles.jsonl"} <= set(restored)
+    for cut in disk.cuts():
+        for story, tree in disk.states(cut, dice, 8):
+            there = {name: data for name, data in tree.items() if name.startswith("/state/")}
+            assert there in ({}, restored), story
+            assert there or cut < len(disk.events), f"the restore was reported and is lost: {story}"
+            outcomes.append(bool(there))
+    with capsys.disabled():
+        print(f"\npower cuts in a restore: {outcomes.count(False)} before it counts, {outcomes.count(True)} after")
+    assert True in outcomes and False in outcomes

@@ -17,7 +17,7 @@ def sealed(body: bytes) -> bytes:
 
 
 def lines(template: dict, count: int) -> Iterator[bytes]:
-    """Records 1 to `count` like one that a hub wrote: other devices, in batches of 16, then the mark of a clean stop."""
+    """Records 1 to `count` like one that a hub wrote: other devices, in batches of 16; then the mark of a stop."""
     device = json.loads(json.dumps(template["device"]))
     device |= {"id": "@ID@", "name": "@NAME@"}
     device["credentials"]["id"] = "@CREDENTIALS@"
