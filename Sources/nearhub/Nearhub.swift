@@ -13,8 +13,8 @@ internal import Daemon
               nearhub device list
               nearhub status
 
-            All other commands talk to the running hub over its Unix socket; only root and the user the hub runs as may. \
-            With --json a command writes one JSON document for programs.
+            These talk to the running hub over its Unix socket, the commands of the state read its directory; only root \
+            and the user the hub runs as may. With --json a command writes one JSON document for programs.
 
             Exit status: 0 done, 1 refused, 64 usage, 65 damaged data, 74 input or output failed, 75 the hub is not \
             reachable or busy, 78 configuration.
@@ -22,8 +22,9 @@ internal import Daemon
         version: Version.line,
         groupedSubcommands: [
             CommandGroup(name: "Daemon", subcommands: [Serve.self, Check.self, Paths.self]),
-            CommandGroup(name: "Operator", subcommands: [Status.self, Profile.self, Device.self, Audit.self]),
-            CommandGroup(name: "State", subcommands: [BackupCommand.self, RestoreCommand.self, LogCommand.self]),
+            CommandGroup(name: "Operator", subcommands: [Status.self, Profile.self, Device.self]),
+            CommandGroup(
+                name: "State", subcommands: [Audit.self, BackupCommand.self, RestoreCommand.self, LogCommand.self]),
             CommandGroup(name: "Device", subcommands: [Provision.self]),
         ])
 
