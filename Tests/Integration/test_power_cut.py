@@ -12,6 +12,7 @@ import pytest
 
 import workload
 from powercut import PowerCuts
+from promises import Promise
 from recovery import Machine
 
 SECONDS = float(os.environ.get("NEARHUB_CUT_SECONDS", "40"))
@@ -56,6 +57,27 @@ def test_a_power_cut_around_a_full_disk(hubs, capsys):
 
 
 # Commands that write state
+
+
+def test_a_power_cut_during_log_compact(hub, profile, capsys):
+    """The old log or the new one, both with everybody who was answered, and with their last state."""
+    told = []
+    for number in range(12):
+        device = hub.add_device(f"d{number}", profile, state="provisioned" if number % 2 else None)
+        credentials = hub.credentials(f"d{number}")["credentialsId"]
+        hub.guard(credentials)
+        told.append((0, Promise("device", device["id"]["id"], f"d{number}", credentials)))
+    hub.stop()
+    before = (hub.state / "devices.jsonl").stat().st_size
+    recording = workload.record_command(hub, hub.state, "log", "compact", "--state", hub.state)
+    assert (hub.state / "devices.jsonl").stat().st_size < before
+    recording.told += told
+    cuts = PowerCuts(recording, SECONDS, SEED, NESTED)
+    report = cuts.run()
+    with capsys.disabled():
+        print(f"\npower cuts in a compaction, seed {SEED}: {report}")
+    assert not report.findings, "\n\n".join(report.findings)
+    assert report.states >= 20, report
 
 
 def test_a_power_cut_during_log_repair(hub, profile, capsys):
