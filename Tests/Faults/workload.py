@@ -75,9 +75,10 @@ class Site:
         over = threading.Event()
         ways = [self._over_http] * HTTP_DEVICES + [self._over_coap] * COAP_DEVICES
         threads = [
-            threading.Thread(target=way, args=(over, f"{label}{number}", self.dice.random()))
+            threading.Thread(target=way, args=(over, f"{label}{number}", self.dice.random()), daemon=True)
             for number, way in enumerate(ways)
         ]
+        self._loads.append((over, threads))
         for thread in threads:
             thread.start()
         try:
@@ -87,8 +88,9 @@ class Site:
                 self.add_device(f"{label}-operator-{self._number}")
                 time.sleep(seconds / 6)
             time.sleep(max(0.0, end - time.monotonic()))
-        finally:
-            self._loads.append((over, threads))
+        except BaseException:
+            self.finish()
+            raise
         return self
 
     def finish(self):

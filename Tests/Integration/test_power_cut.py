@@ -1,7 +1,7 @@
 """The power goes at any moment: the real daemon is recorded, and each state its disk may be left in is recovered.
 
 Nothing that had been answered may be missing then, nobody may have other credentials, no name may be there twice, and
-a second recovery must find nothing to do. NEARHUB_CUT_SECONDS bounds each recording's checks (default 40),
+a second recovery must find nothing to do. NEARHUB_CUT_SECONDS bounds each recording's checks (default 30),
 NEARHUB_CUT_SEED chooses, NEARHUB_CUT_NESTED is how many recoveries are cut themselves.
 """
 
@@ -15,7 +15,7 @@ from powercut import PowerCuts
 from promises import Promise
 from recovery import Machine
 
-SECONDS = float(os.environ.get("NEARHUB_CUT_SECONDS", "40"))
+SECONDS = float(os.environ.get("NEARHUB_CUT_SECONDS", "30"))
 SEED = int(os.environ.get("NEARHUB_CUT_SEED", "1"))
 NESTED = int(os.environ.get("NEARHUB_CUT_NESTED", "4"))
 
