@@ -4,6 +4,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 import time
 
 import pytest
@@ -174,7 +175,8 @@ def test_a_lying_disk_is_named_when_a_witness_is_left(hubs, capsys):
     finally:
         machine.close()
     with capsys.disabled():
-        print(f"\na lying disk: {started} states start without a witness, {refused} are refused with one")
+        said = f"\na lying disk: {started} states start without a witness, {refused} are refused with one"
+        print(said, file=sys.stderr)
     assert refused > 5 and Promises(disk, []).devices
 
 

@@ -7,6 +7,7 @@ NEARHUB_CUT_SEED chooses, NEARHUB_CUT_NESTED is how many recoveries are cut them
 
 import os
 import random
+import sys
 
 import pytest
 
@@ -29,7 +30,7 @@ def survives(site, least: int, capsys):
     assert set(site.answered.values()) <= told, "an answer that no trace shows"
     report = cuts.run()
     with capsys.disabled():
-        print(f"\npower cuts, seed {SEED}: {len(told)} devices promised, {report}")
+        print(f"\npower cuts, seed {SEED}: {len(told)} devices promised, {report}", file=sys.stderr)
     assert not report.findings, "\n\n".join(report.findings)
     assert report.states >= least, f"too few states were checked to prove anything: {report}"
 
@@ -75,7 +76,7 @@ def test_a_power_cut_during_log_compact(hub, profile, capsys):
     cuts = PowerCuts(recording, SECONDS, SEED, NESTED)
     report = cuts.run()
     with capsys.disabled():
-        print(f"\npower cuts in a compaction, seed {SEED}: {report}")
+        print(f"\npower cuts in a compaction, seed {SEED}: {report}", file=sys.stderr)
     assert not report.findings, "\n\n".join(report.findings)
     assert report.states >= 20, report
 
@@ -111,7 +112,8 @@ def test_a_power_cut_during_log_repair(hub, profile, capsys):
     finally:
         machine.close()
     with capsys.disabled():
-        print(f"\npower cuts in a repair: {outcomes.count(False)} before it counts, {outcomes.count(True)} after")
+        said = f"\npower cuts in a repair: {outcomes.count(False)} before it counts, {outcomes.count(True)} after"
+        print(said, file=sys.stderr)
     assert True in outcomes and False in outcomes
 
 
@@ -134,5 +136,6 @@ def test_a_power_cut_during_restore(hub, profile, capsys):
             assert there or cut < len(disk.events), f"the restore was reported and is lost: {story}"
             outcomes.append(bool(there))
     with capsys.disabled():
-        print(f"\npower cuts in a restore: {outcomes.count(False)} before it counts, {outcomes.count(True)} after")
+        said = f"\npower cuts in a restore: {outcomes.count(False)} before it counts, {outcomes.count(True)} after"
+        print(said, file=sys.stderr)
     assert True in outcomes and False in outcomes
