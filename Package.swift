@@ -80,7 +80,7 @@ let package = Package(
             swiftSettings: strict),
 
         testSupport,
-        tests("CoAPServerTests", ["CoAPMessage", "CoAPServer"]),
+        tests("CoAPServerTests", ["CoAPMessage", "CoAPServer", "EventLoop"]),
         tests("ConfigurationTests", ["Configuration"]),
         tests("CryptoTests", ["Crypto", "TestSupport"]),
         tests("DeviceAPITests", ["DeviceAPI"]),
