@@ -146,16 +146,16 @@ class Peer:
 
     def receive(self, timeout: float | None = None) -> Message:
         """The next message; TimeoutError if none comes."""
-        message = Message.decode(self.receive_bytes(timeout))
-        self.hub.guard_answer(message.payload)
-        return message
+        return Message.decode(self.receive_bytes(timeout))
 
     def receive_bytes(self, timeout: float | None = None) -> bytes:
         if timeout is not None:
             before = self.socket.gettimeout()
             self.socket.settimeout(timeout)
         try:
-            return self.socket.recv(65536)
+            data = self.socket.recv(65536)
+            self.hub.guard_answer(data[data.find(b"{") :])
+            return data
         finally:
             if timeout is not None:
                 self.socket.settimeout(before)
