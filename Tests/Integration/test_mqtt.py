@@ -6,6 +6,8 @@ import statistics
 import time
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from devices import MQTTDevice
 from harness import canary, eventually
@@ -219,9 +221,6 @@ def test_a_bad_response_topic_gets_nothing(hub_with, broker, devices, topic):
 
 def response_topic_unchecked(topic):
     """The properties of a PUBLISH with a Response Topic that no client library should let through."""
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-
     properties = Properties(PacketTypes.PUBLISH)
     properties.ResponseTopic = "x"
     object.__setattr__(properties, "ResponseTopic", topic)

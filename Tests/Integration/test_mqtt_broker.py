@@ -130,6 +130,36 @@ def test_a_broker_that_hangs_holds_nobody_up(hubs):
 
 
 CONNACK = bytes([0x20, 3, 0, 0, 0])  # MQTT 5, success, no properties
+GRANTED, NOT_AUTHORIZED = 1, 0x87
+
+
+@pytest.mark.parametrize("second, reason", [
+    (GRANTED, None), (NOT_AUTHORIZED, "/provision/request/+"),
+], ids=["both", "one"])  # fmt: skip
+def test_the_hub_counts_as_connected_once_its_subscriptions_are_granted(hubs, second, reason):
+    asked, grant, end = threading.Event(), threading.Event(), threading.Event()
+
+    def behave(connection):
+        connection.recv(65536)
+        connection.sendall(CONNACK)
+        subscribe = connection.recv(65536)
+        asked.set()
+        grant.wait(10)
+        connection.sendall(bytes([0x90, 5, *subscribe[2:4], 0, GRANTED, second]))
+        end.wait(10)
+
+    with FakeBroker(behave) as fake:
+        try:
+            hub = hubs(f"mqtt.url={fake.url}").start()
+            assert asked.wait(10)
+            assert hub.status()["mqtt"]["state"] != "connected"
+            grant.set()
+            hub.connected()
+            shown = hub.status()["mqtt"]["reason"]
+            assert shown is None if reason is None else reason in shown
+        finally:
+            grant.set()
+            end.set()
 
 
 def answer(*data: bytes, flood: int = 0):
