@@ -120,12 +120,15 @@ struct ServerTests {
         let client = try Client(port: site.port)
         for number in 0..<1025 {
             client.post([1], messageID: UInt16(number))
-            if number % 50 == 0 { try site.loop.turn() }
+            // Before the socket's buffer is full.
+            if number % 8 == 0 { try site.loop.turn() }
         }
         try site.turns(for: .milliseconds(300))
         #expect(site.exchanges.count == 1024)
-        let busy = try #require(client.next())
-        #expect(busy.type == 2 && busy.code == CoAPCode.unavailable.rawValue && busy.messageID == 1024)
+        // On a slow machine the empty acknowledgements of the waiting ones come first.
+        var busy = client.next()
+        while let message = busy, message.messageID != 1024 { busy = client.next() }
+        #expect(busy?.type == 2 && busy?.code == CoAPCode.unavailable.rawValue)
     }
 
     @Test func `an address that another server has is refused, though libcoap would share it`() throws {
