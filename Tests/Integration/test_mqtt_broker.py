@@ -162,6 +162,29 @@ def test_the_hub_counts_as_connected_once_its_subscriptions_are_granted(hubs, se
             end.set()
 
 
+def test_another_client_is_suspected_from_the_third_loss_within_a_minute_on(hubs):
+    ends = threading.Semaphore(0)
+
+    def behave(connection):
+        connection.recv(65536)
+        connection.sendall(CONNACK)
+        subscribe = connection.recv(65536)
+        connection.sendall(bytes([0x90, 5, *subscribe[2:4], 0, GRANTED, GRANTED]))
+        ends.acquire(timeout=20)
+
+    with FakeBroker(behave) as fake:
+        try:
+            hub = hubs(f"mqtt.url={fake.url}").start()
+            for plain in (1, 2, 2, 2):
+                hub.connected(20)
+                ends.release()
+                away(hub)
+                assert hub.stderr.count("has no connection") == plain
+                assert hub.stderr.count("does another client") == (fake.connections >= 3)
+        finally:
+            ends.release(100)
+
+
 def answer(*data: bytes, flood: int = 0):
     """What a lying broker does with a connection: reads CONNECT, sends data, and perhaps many mebibytes more."""
 
@@ -185,13 +208,13 @@ def answer(*data: bytes, flood: int = 0):
     answer(CONNACK, b"\x00" * 4096), answer(CONNACK, b"\xff" * 4096), answer(CONNACK, CONNACK), answer(),
     answer(b"\x20\x03\x00\x87\x00"), answer(b"\x20\x03\x00\x01\x00"), answer(b"\x20\x02\x00\x05"),
     answer(CONNACK, b"\x90\x04\x00\x01\x00\x87"), answer(CONNACK, b"\x90\x05\x00\x01\x00\x87\x87"),
-    answer(CONNACK, b"\x90\x03\x00\x07\x00"), answer(CONNACK, b"\x30\x02\x00\x50"), answer(CONNACK, b"\x30\x00"),
+    answer(CONNACK, b"\x90\x03\x00\x07\x00"), answer(CONNACK, b"\x90\x04\x00\x01\x00\x01" * 500_000), answer(CONNACK, b"\x30\x02\x00\x50"), answer(CONNACK, b"\x30\x00"),
     answer(CONNACK, b"\x30\x16\x00\x12/provision/request\x05"), answer(CONNACK, b"\xe0\x02\x8e\x00"),
     answer(CONNACK, b"\x30\xff\xff\xff\x7f"), answer(CONNACK, b"\x32\xff\xff\xff\x7f", flood=64),
     answer(b"\x20\xff\xff\xff\x7f", flood=64),
 ], ids=[
     "http", "noise", "length", "zeros", "ones", "twice", "nothing", "refused", "unknown-version", "3.1.1-connack",
-    "short-suback", "suback-refused", "foreign-suback", "publish-cut", "publish-empty", "publish-bad-properties",
+    "short-suback", "suback-refused", "foreign-suback", "subacks", "publish-cut", "publish-empty", "publish-bad-properties",
     "disconnect", "256-MiB", "256-MiB-flood", "256-MiB-connack",
 ])  # fmt: skip
 def test_a_broker_that_lies_does_no_harm(hubs, lie):
