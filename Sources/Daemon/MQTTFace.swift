@@ -125,7 +125,7 @@ final class MQTTFace {
     /// An answer that cannot be sent is dropped: the device asks again, and gets the same one.
     private func send(_ answer: MQTTAnswer) {
         var publication = MQTTPublication(topic: answer.topic, payload: answer.payload)
-        publication.expiry = MQTTTopics.answerExpiry
+        publication.expiry = MQTTTopics.expiry(on: answer.topic)
         publication.correlationData = answer.correlationData
         if client?.publish(publication) == nil { unsent += 1 }
     }

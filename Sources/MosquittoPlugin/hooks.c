@@ -36,7 +36,7 @@ _Static_assert(sizeof CONSUMED <= sizeof REQUEST, "it is written over REQUEST in
 _Static_assert(sizeof CONSUMED <= sizeof RESPONSE, "it is written over RESPONSE in place");
 
 enum {
-    SERIAL_DIGITS = 16,
+    SERIAL_DIGITS = 12, /* of SERIAL_MAXIMUM; one more, and deviceId would not fit into the answer */
     /* More than the hub accepts (65,536), so that the hub can still say what is wrong; and no more than fits, with its
      * topic, into the largest packet that the hub announces (66,560): the broker drops what is larger. */
     PAYLOAD_MAXIMUM = 66000,
@@ -98,7 +98,7 @@ static void consume(struct mosquitto_evt_message *message)
     message->retain = false;
 }
 
-/* The serial at the end of a response's topic: 16 lower-case hexadecimal digits and nothing else. */
+/* The serial at the end of a response's topic: 12 lower-case hexadecimal digits and nothing else. */
 static bool parse_serial(const char *text, uint64_t *serial)
 {
     if (strlen(text) != SERIAL_DIGITS || strspn(text, "0123456789abcdef") != SERIAL_DIGITS)

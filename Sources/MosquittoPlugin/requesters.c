@@ -94,7 +94,7 @@ static struct requester *add(struct mosquitto *client)
         mosquitto_free(copy);
         return NULL;
     }
-    *r = (struct requester){.client = client, .id = copy, .serial = ++last_serial};
+    *r = (struct requester){.client = client, .id = copy, .serial = ++last_serial & SERIAL_MAXIMUM};
     memcpy(addresses[r - table], address, sizeof address);
     return r;
 }

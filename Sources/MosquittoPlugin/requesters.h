@@ -25,6 +25,9 @@ enum {
     DELIVERED_TICKS = 2,
 };
 
+/* Serials have 48 bits: the topic they stand in takes room from the answer, which some devices limit to 256 bytes. */
+#define SERIAL_MAXIMUM UINT64_C(0xffffffffffff)
+
 struct requester {
     struct mosquitto *client; /* the broker's; only compared, never dereferenced. NULL: gone, or the place is free */
     char *id;                 /* our copy of its client id. NULL: this place is free */
