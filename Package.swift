@@ -86,7 +86,7 @@ let package = Package(
         testSupport,
         tests("AuditTests", ["Audit", "JSON", "TestSupport"]),
         tests("BackupTests", ["Backup", "TestSupport"]),
-        tests("CoAPServerTests", ["CoAPMessage", "CoAPServer"]),
+        tests("CoAPServerTests", ["CoAPMessage", "CoAPServer", "EventLoop"]),
         tests("ConfigurationTests", ["Configuration"]),
         tests("CryptoTests", ["Crypto", "TestSupport"]),
         tests("DeviceAPITests", ["DeviceAPI"]),

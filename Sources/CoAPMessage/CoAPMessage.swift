@@ -43,7 +43,7 @@ public struct CoAPResponse: Sendable {
     public let contentFormat: UInt16?
     /// The body; may be empty.
     public let body: [UInt8]
-    /// What stands in for the body of an error where that would be too long an answer to a short request.
+    /// What stands in for the body of an error where that would be too long an answer to a short request; itself short.
     public let brief: [UInt8]
     /// Seconds after which the client may try again, with 5.03 (RFC 7252 section 5.9.3.4).
     public let maxAge: UInt32?

@@ -44,19 +44,18 @@ public import CoAPMessage
 
 extension CoAPResponse {
     /// What may be answered to a message of the given size: an error is no means to flood others with (RFC 7252
-    /// section 11.3), so that to less than 100 bytes it has at most 32 bytes more.
+    /// section 11.3), so that to less than 100 bytes it has at most 32 bytes more, or else its brief body.
     ///
     /// - Parameters:
     ///   - requestSize: bytes of the message that is answered.
     ///   - token: its token.
     ///   - blockOptions: how many block options the answer will have.
     func fitted(requestSize: Int, token: Token, blockOptions: Int = 0) -> CoAPResponse {
-        // Content-Format below 256, Max-Age below 256, and block options at their longest.
+        // Content-Format and Max-Age below 256, and block options at their longest.
         let options = (contentFormat == nil ? 0 : 2) + (maxAge == nil ? 0 : 2) + 4 * blockOptions
         // Header and token, options, and the mark before the body.
-        let room = requestSize + 32 - (4 + token.count + options + 1)
-        guard code.category >= 4, requestSize < 100, body.count > room else { return self }
-        let body = brief.count <= room ? brief : []
-        return CoAPResponse(code, contentFormat: body.isEmpty ? nil : contentFormat, body: body, maxAge: maxAge)
+        let size = 4 + token.count + options + 1 + body.count
+        guard code.category >= 4, requestSize < 100, size > requestSize + 32 else { return self }
+        return CoAPResponse(code, contentFormat: contentFormat, body: brief, maxAge: maxAge)
     }
 }

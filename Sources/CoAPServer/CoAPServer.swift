@@ -15,8 +15,9 @@ public import EventLoop
     static let maximumWaiting = 1024
     /// How long an acknowledgement may wait for its answer; clients send again after 2 s.
     static let patience = Duration.seconds(1)
-    /// The most datagrams in one turn of the loop, so that other faces have their turn too.
-    static let maximumRounds = 64
+    /// The most datagrams in one turn of the loop: enough for a group commit to be worth its sync, and so few that under
+    /// load the disk works on one group while the next one is read.
+    static let maximumRounds = 16
 
     /// Where it listens.
     public let address: String
@@ -60,7 +61,7 @@ public import EventLoop
     /// Time until an empty acknowledgement has to go; libcoap's own deadlines make its descriptor readable.
     public var timeout: Duration? { queue.first.map { $0.deadline - .monotonic } }
 
-    /// Reads until nothing is readable, so that all requests that have come share one group commit.
+    /// Reads until nothing is readable or the bound is reached, so that these requests share one group commit.
     public func run() {
         guard let context = unsafe context else { return }
         now = .monotonic

@@ -21,7 +21,7 @@ final class AttemptLog {
 
     func log(_ attempt: Attempt) {
         guard attempt.level >= logger.logLevel, isWithinRate() else { return }
-        logger.log(level: attempt.level, "\(attempt.words) (\(attempt.via) from \(attempt.peer))")
+        logger.log(level: attempt.level, "\(attempt.words) (\(attempt.via) from \(printable(attempt.peer, limit: 80)))")
     }
 
     private func isWithinRate() -> Bool {

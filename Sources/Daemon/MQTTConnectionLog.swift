@@ -13,6 +13,8 @@ struct MQTTConnectionLog {
 
     /// A connection that ends sooner, and as the one before it did, is nothing new.
     private static let brief = Duration.seconds(60)
+    /// So many losses within that time are no restart of the broker.
+    private static let manyLosses = 3
 
     private let broker: BrokerAddress
     private let clientId: String
@@ -24,6 +26,8 @@ struct MQTTConnectionLog {
     private var refusals: [String] = []
     /// Since when requests come in; nil while none can.
     private var usableSince: Duration?
+    /// When connections that had been usable ended, as far as it was a brief time ago.
+    private var ends: [Duration] = []
     private var isFlapping = false
 
     init(_ broker: BrokerAddress, clientId: String, _ logger: Logger) {
@@ -62,12 +66,16 @@ struct MQTTConnectionLog {
     }
 
     private mutating func noteDisconnected(_ loss: MQTTLoss) {
-        let wasBrief = usableSince.map { .monotonic - $0 < Self.brief } ?? true
-        if loss != self.loss || !wasBrief {
+        let now = Duration.monotonic
+        let wasUsable = usableSince != nil
+        let wasBrief = usableSince.map { now - $0 < Self.brief } ?? true
+        ends = ends.filter { now - $0 < Self.brief } + (wasUsable ? [now] : [])
+        let isNews = loss != self.loss || !wasBrief
+        if isNews || (wasUsable && !isFlapping && ends.count < Self.manyLosses) {
             isFlapping = false
             logger.warning(
                 "mqtt has no connection to \(broker): \(loss.reason)\(advice(loss)); it tries again for ever")
-        } else if usableSince != nil, !isFlapping {
+        } else if wasUsable, !isFlapping {
             isFlapping = true
             logger.warning(
                 """
@@ -75,7 +83,7 @@ struct MQTTConnectionLog {
                 another client call itself \(clientId)? Each hub needs its own [mqtt] client-id
                 """)
         }
-        if usableSince != nil { since = .monotonic }
+        if wasUsable { since = now }
         usableSince = nil
         self.loss = loss
         (state, reason) = (loss.kind == .refused || loss.kind == .denied ? .refused : .waiting, loss.reason)

@@ -8,7 +8,11 @@ internal import MQTTClient
 /// The hub as a client of a broker: takes requests in, sends answers out, and knows how the connection is doing.
 final class MQTTFace {
     /// How many requests may wait for their answers; above, further ones wait in the socket and the broker.
+    ///
+    /// One group commit may release all their answers at once: the client's outbox has room for several times as many.
     private static let maximumOpen = 1024
+    /// The same in bytes.
+    private static let maximumOpenBytes = 4 << 20
     /// How long the end of the process waits for the last answers to be sent.
     private static let farewell = Duration.seconds(1)
 
@@ -19,6 +23,7 @@ final class MQTTFace {
     private var client: MQTTClient?
     private var isStopping = false
     private var open = 0
+    private var openBytes = 0
     private var requests: UInt64 = 0
     private var ignored: UInt64 = 0
     private var unsent: UInt64 = 0
@@ -101,16 +106,17 @@ final class MQTTFace {
         let request = MQTTRequest(
             topic: message.topic, payload: message.payload, isRetained: message.isRetained,
             responseTopic: message.responseTopic, correlationData: message.correlationData)
-        setOpen(open + 1)
+        let size = message.size
+        countOpen(1, size)
         let reason = devices.handle(request, topics) { [self] answer in
-            setOpen(open - 1)
+            countOpen(-1, -size)
             send(answer)
         }
         guard let reason else {
             requests += 1
             return
         }
-        setOpen(open - 1)
+        countOpen(-1, -size)
         ignored += 1
         guard explained.insert(reason).inserted else { return }
         logger.notice("mqtt ignores a message: \(reason.rawValue); further ones are counted in the status")
@@ -119,16 +125,17 @@ final class MQTTFace {
     /// An answer that cannot be sent is dropped: the device asks again, and gets the same one.
     private func send(_ answer: MQTTAnswer) {
         var publication = MQTTPublication(topic: answer.topic, payload: answer.payload)
-        publication.expiry = MQTTTopics.answerExpiry
+        publication.expiry = MQTTTopics.expiry(on: answer.topic)
         publication.correlationData = answer.correlationData
         if client?.publish(publication) == nil { unsent += 1 }
     }
 
-    private func setOpen(_ count: Int) {
-        open = count
-        if open >= Self.maximumOpen {
+    private func countOpen(_ requests: Int, _ bytes: Int) {
+        open += requests
+        openBytes += bytes
+        if open >= Self.maximumOpen || openBytes >= Self.maximumOpenBytes {
             client?.isPaused = true
-        } else if open <= Self.maximumOpen / 2 {
+        } else if open <= Self.maximumOpen / 2, openBytes <= Self.maximumOpenBytes / 2 {
             client?.isPaused = false
         }
     }

@@ -84,8 +84,13 @@ public struct MQTTTopics: Sendable {
 }
 
 extension MQTTTopics {
-    /// Seconds after which the broker drops an answer that nobody took.
-    public static let answerExpiry: UInt32 = 60
+    /// Seconds after which the broker drops an answer that nobody took; nil to say nothing of it.
+    ///
+    /// On the topics of ThingsBoard's devices, whose buffers are small, nothing: an answer of QoS 0 waits for nobody there.
+    ///
+    /// - Parameter topic: the topic of the answer.
+    public static func expiry(on topic: String) -> UInt32? { topic.hasPrefix(plainResponse) ? nil : 60 }
+
     /// The most members of an answer, nested ones counted (protocol.md D6).
     static let maximumMembers = 8
     /// The largest PUBLISH packet that every device's buffer takes (protocol.md D6).
@@ -98,14 +103,14 @@ extension MQTTTopics {
     ///   - correlationData: what is echoed.
     func room(topic: String, correlationData: [UInt8]?) -> Int {
         // One byte of type, two of remaining length, two of the topic's length; QoS 0 has no packet identifier.
-        let head = 5 + topic.utf8.count + (hasProperties ? Self.properties(correlationData) : 0)
+        let head = 5 + topic.utf8.count + (hasProperties ? Self.properties(topic, correlationData) : 0)
         return max(0, Self.largestPacket - head)
     }
 
     /// The bytes of the properties with their length in front (MQTT 5, 2.2.2).
-    private static func properties(_ correlationData: [UInt8]?) -> Int {
+    private static func properties(_ topic: String, _ correlationData: [UInt8]?) -> Int {
         // Message Expiry Interval: identifier and four bytes. Correlation Data: identifier, two of length, the bytes.
-        let bytes = 5 + (correlationData.map { 3 + $0.count } ?? 0)
+        let bytes = (expiry(on: topic) == nil ? 0 : 5) + (correlationData.map { 3 + $0.count } ?? 0)
         return bytes + (bytes < 128 ? 1 : bytes < 16_384 ? 2 : 3)
     }
 }

@@ -36,7 +36,7 @@ private func onSubscribe(
     _ granted: UnsafePointer<CInt>?, _ properties: OpaquePointer?
 ) {
     let codes = unsafe Array(UnsafeBufferPointer(start: granted, count: granted == nil ? 0 : Int(count)))
-    unsafe Session.at(context)?.subscribed(codes)
+    unsafe Session.at(context)?.subscribed(mid, codes)
 }
 
 private func onPublish(

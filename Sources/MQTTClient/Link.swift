@@ -5,12 +5,16 @@ internal import Synchronization
 ///
 /// Both queues are bounded. When the inbox is full the network's thread stops reading, so that messages wait in the
 /// socket and then in the broker, which bounds them itself: nothing is lost that need not be, and whoever floods is
-/// slowed down. When the outbox is full a publication is refused at once, because a broker that does not read cannot be
-/// waited for.
+/// slowed down. The outbox has room for an answer to each message of a full inbox, to as many that the loop has taken
+/// already, and as much again. When it is full a publication is refused at once, because a broker that does not read
+/// cannot be waited for.
 final class Link: Sendable {
     /// The most messages that wait for the loop, and the same in bytes.
     static let maximumMessages = 1024
     static let maximumBytes = 4 << 20
+    /// The most publications that wait for the network, and the same in bytes.
+    static let maximumPublications = 4 * maximumMessages
+    static let maximumPublicationBytes = 4 * maximumBytes
 
     private struct Inbox {
         var events: [MQTTEvent] = []
@@ -28,9 +32,9 @@ final class Link: Sendable {
         var isStopping = false
         var lastId: UInt64 = 0
 
-        mutating func clear() {
-            entries = []
-            bytes = 0
+        mutating func take() -> [Outgoing] {
+            defer { (entries, bytes) = ([], 0) }
+            return entries
         }
     }
 
@@ -80,21 +84,17 @@ final class Link: Sendable {
         }
     }
 
-    /// Lets publications in from now on, or forgets those that wait.
+    /// Lets publications in from now on, or no more: those that wait have failed.
     func setConnected(_ isConnected: Bool) {
-        outbox.withLock { outbox in
+        let stranded = outbox.withLock { outbox in
             outbox.isConnected = isConnected
-            if !isConnected { outbox.clear() }
+            return isConnected ? [] : outbox.take()
         }
+        for outgoing in stranded { post(.failed(id: outgoing.id, reason: "the connection ended before it was sent")) }
     }
 
     /// All publications that wait.
-    func takeOutgoing() -> [Outgoing] {
-        outbox.withLock { outbox in
-            defer { outbox.clear() }
-            return outbox.entries
-        }
-    }
+    func takeOutgoing() -> [Outgoing] { outbox.withLock { $0.take() } }
 
     var isStopping: Bool { outbox.withLock { $0.isStopping } }
 
@@ -123,8 +123,8 @@ final class Link: Sendable {
     /// Puts a publication into the outbox; nil without a connection or room.
     func publish(_ publication: MQTTPublication) -> UInt64? {
         let (id, isFirst) = outbox.withLock { outbox -> (UInt64?, Bool) in
-            guard outbox.isConnected, !outbox.isStopping, outbox.entries.count < Self.maximumMessages,
-                outbox.bytes < Self.maximumBytes
+            guard outbox.isConnected, !outbox.isStopping,
+                outbox.entries.count < Self.maximumPublications, outbox.bytes < Self.maximumPublicationBytes
             else { return (nil, false) }
             outbox.lastId += 1
             outbox.bytes += publication.size

@@ -12,6 +12,8 @@ public final class MQTTClient: EventSource {
 
     private let link: Link
     private let handler: Handler
+    /// What a pause has kept from the handler.
+    private var held: ArraySlice<MQTTEvent> = []
 
     /// Starts the thread and with it the first try; the loop must `add` the client.
     ///
@@ -32,21 +34,29 @@ public final class MQTTClient: EventSource {
     /// Rings when events wait.
     public var descriptor: CInt? { link.events.descriptor }
 
-    /// Hands all events that wait to the handler.
+    /// Hands the events that wait to the handler, one after the other until it pauses the client.
     public func run() {
         link.events.wait()
-        for event in link.takeEvents() { handler(event) }
+        let isRest = !held.isEmpty
+        if !isRest, !isPaused { held = link.takeEvents()[...] }
+        while !isPaused, let event = held.popFirst() { handler(event) }
+        // The bell may have been for those behind the rest.
+        if isRest, !isPaused { link.events.ring() }
     }
 
-    /// Whether no further messages are read for now: they wait in the socket and in the broker.
+    /// Whether no events come for now, and no messages are read: they wait in the socket and in the broker.
     public var isPaused = false {
-        didSet { if isPaused != oldValue { link.setPaused(isPaused) } }
+        didSet {
+            guard isPaused != oldValue else { return }
+            link.setPaused(isPaused)
+            if !isPaused { link.events.ring() }
+        }
     }
 
     /// Hands a message to the network's thread; does not block.
     ///
-    /// - Returns: what `published` or `failed` will call it; nil when it was dropped, because there is no connection or
-    ///   1,024 messages or 4 MiB wait already.
+    /// - Returns: what `published` or `failed` will call it, the former only from QoS 1 on; nil when it was dropped,
+    ///   because there is no connection or 4,096 messages or 16 MiB wait already.
     @discardableResult
     public func publish(_ publication: MQTTPublication) -> UInt64? { link.publish(publication) }
 

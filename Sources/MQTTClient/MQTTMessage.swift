@@ -13,8 +13,8 @@ public struct MQTTMessage: Sendable, Equatable {
     /// What the publisher wants to find in the answer (MQTT 5, 3.3.2.3.6).
     public let correlationData: [UInt8]?
 
-    /// What it counts against the bound of the inbox.
-    var size: Int {
+    /// What it counts against bounds, in bytes: topics, payload and correlation data.
+    public var size: Int {
         topic.utf8.count + payload.count + (responseTopic?.utf8.count ?? 0) + (correlationData?.count ?? 0)
     }
 }
@@ -56,7 +56,8 @@ public enum MQTTEvent: Sendable {
     case message(MQTTMessage)
     /// The broker has acknowledged a publication of QoS 1 or higher.
     case published(id: UInt64)
-    /// A publication has failed, of whatever QoS, and is not tried again.
+    /// A publication has failed, of whatever QoS, and is not tried again; one that only lacks its acknowledgement may
+    /// have arrived all the same.
     case failed(id: UInt64, reason: String)
     /// The connection has ended, or there was none; what was not acknowledged may or may not have arrived.
     case disconnected(MQTTLoss, retryIn: Duration)

@@ -23,7 +23,14 @@ internal import Glibc
     /// Whether the broker has let the client do what it came for.
     var wasUseful: Bool { wasAccepted && loss?.kind != .denied }
     private var loss: MQTTLoss?
+    /// The packet identifier of SUBSCRIBE, until its SUBACK has come.
+    private var subscription: CInt?
+    /// The publications of QoS 0 that the library could not write yet, by its number for them.
+    private var unwritten: [CInt: UInt64] = [:]
+    /// The publications of a higher QoS, by their packet identifiers.
     private var unacknowledged: [CInt: UInt64] = [:]
+    /// What the library has written last that is in neither of them: it may do so before it tells the number.
+    private var writtenAtOnce: CInt = 0
 
     init(_ options: MQTTOptions, _ link: Link, number: UInt64) {
         self.options = options
@@ -31,12 +38,9 @@ internal import Glibc
         self.number = number
     }
 
-    deinit {
-        if let handle = unsafe handle { unsafe mosquitto_destroy(handle) }
-    }
-
-    /// Connects, and serves the connection until it ends or the client is told to stop.
+    /// Connects, and serves the connection until it ends or the client is told to stop; the socket is closed then.
     func run() -> MQTTLoss {
+        defer { end() }
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe handle = mosquitto_new(options.clientId, true, context)
         guard let handle = unsafe handle else { return ended(MOSQ_ERR_NOMEM.code) }
@@ -113,11 +117,14 @@ internal import Glibc
         for outgoing in link.takeOutgoing() {
             let publication = outgoing.publication
             var mid: CInt = 0
+            writtenAtOnce = 0
             let code = unsafe publish(publication, &mid, handle)
             if code != MOSQ_ERR_SUCCESS.code {
                 link.post(.failed(id: outgoing.id, reason: reason(code)))
             } else if publication.qos > 0 {
                 unacknowledged[mid] = outgoing.id
+            } else if writtenAtOnce != mid {
+                unwritten[mid] = outgoing.id
             }
         }
     }
@@ -130,6 +137,15 @@ internal import Glibc
             unsafe turn(handle, reads: false) == MOSQ_ERR_SUCCESS.code
         {}
         _ = unsafe mosquitto_disconnect(handle)
+    }
+
+    /// Closes the socket, and gives up what was published and not acknowledged.
+    private func end() {
+        if let handle = unsafe handle { unsafe mosquitto_destroy(handle) }
+        unsafe handle = nil
+        for id in unwritten.values { link.post(.failed(id: id, reason: "the connection ended before it was sent")) }
+        for id in unacknowledged.values { link.post(.failed(id: id, reason: "the connection ended before PUBACK")) }
+        (unwritten, unacknowledged) = ([:], [:])
     }
 
     private func publish(_ publication: MQTTPublication, _ mid: inout CInt, _ handle: OpaquePointer) -> CInt {
@@ -152,6 +168,10 @@ internal import Glibc
             loss = MQTTLoss(kind: .refused, reason: unsafe text(words))
             return
         }
+        guard !wasAccepted else {
+            loss = MQTTLoss(kind: .lost, reason: "the broker sent CONNACK twice")
+            return
+        }
         wasAccepted = true
         link.setConnected(true)
         link.post(.connected(session: number))
@@ -165,10 +185,16 @@ internal import Glibc
     private func subscribe(_ handle: OpaquePointer) -> CInt {
         var filters = unsafe options.subscriptions.map { unsafe strdup($0) }
         defer { unsafe filters.forEach { unsafe free($0) } }
-        return unsafe mosquitto_subscribe_multiple(handle, nil, CInt(filters.count), &filters, 1, 0, nil)
+        var mid: CInt = 0
+        let code = unsafe mosquitto_subscribe_multiple(handle, &mid, CInt(filters.count), &filters, 1, 0, nil)
+        if code == MOSQ_ERR_SUCCESS.code { subscription = mid }
+        return code
     }
 
-    func subscribed(_ granted: [CInt]) {
+    /// SUBACK counts once, and only for what was asked: whatever else a broker sends would pile up in the inbox.
+    func subscribed(_ mid: CInt, _ granted: [CInt]) {
+        guard mid == subscription else { return }
+        subscription = nil
         var refused: [(filter: String, reason: String)] = []
         for (index, filter) in options.subscriptions.enumerated() {
             guard index < granted.count else {
@@ -184,8 +210,13 @@ internal import Glibc
         loss = MQTTLoss(kind: .denied, reason: "the broker refuses the subscriptions: \(first.reason)")
     }
 
+    /// QoS 0: it is written; otherwise PUBACK or PUBCOMP has come.
     func published(_ mid: CInt, _ code: CInt) {
-        guard let id = unacknowledged.removeValue(forKey: mid) else { return }
+        guard unwritten.removeValue(forKey: mid) == nil else { return }
+        guard let id = unacknowledged.removeValue(forKey: mid) else {
+            writtenAtOnce = mid
+            return
+        }
         link.post(
             code < 0x80 ? .published(id: id) : .failed(id: id, reason: unsafe text(mosquitto_reason_string(code))))
     }

@@ -6,9 +6,12 @@
  * Both messages are handed to one client id and never travel through the topic tree. The originals go on emptied, so
  * no subscription, retained message, bridge or database file can hold a secret.
  *
+ * A request is given its new topic by the ACL check already: a will is checked there and never comes to MESSAGE, and
+ * the check cannot tell it from a PUBLISH. So one on the request's topic ends where nobody can see it.
+ *
  * Traps in the ownership of the event's members (they differ between Mosquitto 2.0.11 and 2.0.15, both in use):
  *   topic        never assigned: the older brokers leak the old string, the newer ones free it. Only overwritten in
- *                place by something that is not longer.
+ *                place by something that is not longer. In ACL_CHECK it is const, but it is the message's own copy.
  *   properties   never assigned, for the same reason.
  *   payload      may be replaced: the broker frees the old one. It takes payloadlen over only if payload changed.
  *   client       is reused by the allocator once a connection is gone: what we know of a pointer ends at DISCONNECT,
@@ -33,14 +36,15 @@ _Static_assert(sizeof CONSUMED <= sizeof REQUEST, "it is written over REQUEST in
 _Static_assert(sizeof CONSUMED <= sizeof RESPONSE, "it is written over RESPONSE in place");
 
 enum {
-    SERIAL_DIGITS = 16,
-    /* Twice what the hub accepts, so that the hub can still say what is wrong; longer ones are not worth a copy. */
-    PAYLOAD_MAXIMUM = 128 * 1024,
+    SERIAL_DIGITS = 12, /* of SERIAL_MAXIMUM; one more, and deviceId would not fit into the answer */
+    /* More than the hub accepts (65,536), so that the hub can still say what is wrong; and no more than fits, with its
+     * topic, into the largest packet that the hub announces (66,560): the broker drops what is larger. */
+    PAYLOAD_MAXIMUM = 66000,
 };
 
 struct settings settings;
 
-/* Requests refused since the last tick because too many were open. */
+/* Requests refused since the last log line because too many were open. */
 static unsigned refused;
 
 static time_t seconds(void)
@@ -80,16 +84,21 @@ static int hand_over(const char *id, const char *topic, const struct mosquitto_e
     return mosquitto_broker_publish_copy(id, topic, (int)message->payloadlen, payload, 0, false, NULL);
 }
 
+/* Sends a message where nobody can see it. `topic` is REQUEST or begins with RESPONSE. */
+static void hide(char *topic)
+{
+    memcpy(topic, CONSUMED, sizeof CONSUMED);
+}
+
 /* Empties the original, which the broker goes on to route. */
 static void consume(struct mosquitto_evt_message *message)
 {
     message->payload = NULL;
     message->payloadlen = 0;
     message->retain = false;
-    memcpy(message->topic, CONSUMED, sizeof CONSUMED);
 }
 
-/* The serial at the end of a response's topic: 16 lower-case hexadecimal digits and nothing else. */
+/* The serial at the end of a response's topic: 12 lower-case hexadecimal digits and nothing else. */
 static bool parse_serial(const char *text, uint64_t *serial)
 {
     if (strlen(text) != SERIAL_DIGITS || strspn(text, "0123456789abcdef") != SERIAL_DIGITS)
@@ -103,9 +112,6 @@ static int on_request(struct mosquitto_evt_message *message)
     struct requester *requester;
     int rc;
 
-    /* A bridge passes every ACL check, but is no device: its answer would go out on the remote's shared topic. */
-    if (!is_device(message->client))
-        return MOSQ_ERR_ACL_DENIED;
     /* All errors but ACL_DENIED close the connection, so that the device does not wait for an answer. */
     if (message->payloadlen > PAYLOAD_MAXIMUM)
         return MOSQ_ERR_PAYLOAD_SIZE;
@@ -130,6 +136,7 @@ static int on_response(struct mosquitto_evt_message *message)
     /* A hand-over that fails leaves the request open, and on_tick ends it. */
     if (requester && hand_over(requester->id, RESPONSE, message) == MOSQ_ERR_SUCCESS)
         requester_answered(requester, seconds());
+    hide(message->topic);
     consume(message);
     return MOSQ_ERR_SUCCESS;
 }
@@ -140,8 +147,11 @@ int on_message(int event, void *data, void *user)
     struct mosquitto_evt_message *message = data;
 
     (void)event, (void)user;
+    if (same(message->topic, CONSUMED) && is_device(message->client))
+        return on_request(message); /* may_write hid it */
+    /* A bridge passes every ACL check, but is no device: its answer would go out on the remote's shared topic. */
     if (same(message->topic, REQUEST))
-        return on_request(message);
+        return MOSQ_ERR_ACL_DENIED;
     if (begins(message->topic, RESPONSE "/") && is_hub(message->client))
         return on_response(message);
     return MOSQ_ERR_SUCCESS;
@@ -151,8 +161,11 @@ static bool may_write(const struct mosquitto_evt_acl_check *check)
 {
     if (is_hub(check->client))
         return begins(check->topic, RESPONSE "/");
-    /* A retained will on the request's topic would stay in the tree: retain is refused, ThingsBoard ignores it. */
-    return is_device(check->client) && same(check->topic, REQUEST) && !check->retain;
+    /* A retained will would stay in the tree: retain is refused, ThingsBoard ignores it. */
+    if (!is_device(check->client) || !same(check->topic, REQUEST) || check->retain)
+        return false;
+    hide((char *)check->topic); /* on_message knows it by that, and a will goes no further */
+    return true;
 }
 
 static bool may_subscribe(const struct mosquitto_evt_acl_check *check)
@@ -195,7 +208,7 @@ int on_basic_auth(int event, void *data, void *user)
 
     (void)event, (void)user;
     if (stale)
-        requester_forget(stale);
+        requester_gone(stale);
     if (same(id, settings.hub_id) && !same(login->username, settings.hub_user))
         return MOSQ_ERR_AUTH;
     if (id && requester_locking(id, seconds()))
@@ -216,7 +229,7 @@ int on_disconnect(int event, void *data, void *user)
 
     (void)event, (void)user;
     if (requester)
-        requester_forget(requester);
+        requester_gone(requester);
     return MOSQ_ERR_SUCCESS;
 }
 
@@ -230,21 +243,22 @@ int on_tick(int event, void *data, void *user)
     unsigned closed = 0;
 
     (void)event, (void)data, (void)user;
+    requesters_tick();
     if (now == last)
         return MOSQ_ERR_SUCCESS;
     last = now;
     for (struct requester *r = NULL; (r = requester_expired(r, now));) {
-        if (r->pending > 0 && mosquitto_kick_client_by_clientid(r->id, true) == MOSQ_ERR_SUCCESS)
+        if (r->client && r->pending > 0 && mosquitto_kick_client_by_clientid(r->id, true) == MOSQ_ERR_SUCCESS)
             closed++;
-        if (r->client) /* else on_disconnect forgot it */
-            requester_forget(r);
+        requester_forget(r);
     }
     if (closed > 0)
         mosquitto_log_printf(MOSQ_LOG_WARNING,
             "nearhub: the hub did not answer within %d seconds; connections closed: %u", (int)REQUEST_SECONDS, closed);
     if (refused > 0)
-        mosquitto_log_printf(MOSQ_LOG_WARNING, "nearhub: %d connections have open requests; further ones refused: %u",
-            (int)REQUESTERS_MAXIMUM, refused);
+        mosquitto_log_printf(MOSQ_LOG_WARNING,
+            "nearhub: too many connections with open requests (%d in all, %d of one address); refused: %u",
+            (int)REQUESTERS_MAXIMUM, (int)ADDRESS_SHARE, refused);
     refused = 0;
     return MOSQ_ERR_SUCCESS;
 }

@@ -33,15 +33,11 @@ struct Status: ParsableCommand {
         details.add("socket", status["admin"]?["socket"]?.plain)
         details.add("profiles", status["profiles"]?.plain)
         details.add("devices", status["devices"]?.plain)
-        let http = status["http"]
-        let listening = http?["listening"]?.array?.compactMap(\.plain) ?? []
-        let failed = http?["failed"]?.array ?? []
-        details.add("http", listening.isEmpty && failed.isEmpty ? "off" : listening.joined(separator: " "))
-        for failure in failed {
-            details.add("http failed", "\(failure["address"]?.plain ?? ""): \(failure["reason"]?.plain ?? "")")
-        }
-        details.add("connections", http?["connections"]?.plain)
-        details.add("requests", http?["requests"]?.plain)
+        addAddresses(of: "http", status["http"], to: &details)
+        details.add("connections", status["http"]?["connections"]?.plain)
+        details.add("requests", status["http"]?["requests"]?.plain)
+        addAddresses(of: "coap", status["coap"], to: &details)
+        details.add("coap requests", status["coap"]?["requests"]?.plain)
         if let mqtt = status["mqtt"]?.object { details.add("mqtt", Self.broker(mqtt)) }
         details.add("journal", status["journal"]?.object.flatMap(Self.trouble))
         for journal in status["journal"]?.object?.members ?? [] where journal.value.object != nil {
@@ -63,6 +59,16 @@ struct Status: ParsableCommand {
     private static func trouble(_ journal: JSONObject) -> String? {
         guard let state = journal["state"]?.plain, let since = journal["since"]?.integer else { return nil }
         return "\(state) since \(timestamp(since) ?? "\(since)"): \(journal["reason"]?.plain ?? "")"
+    }
+
+    /// Where a face listens, and where it does not and why.
+    private static func addAddresses(of name: String, _ face: JSONValue?, to details: inout Details) {
+        let listening = face?["listening"]?.array?.compactMap(\.plain) ?? []
+        let failed = face?["failed"]?.array ?? []
+        details.add(name, listening.isEmpty && failed.isEmpty ? "off" : listening.joined(separator: " "))
+        for failure in failed {
+            details.add("\(name) failed", "\(failure["address"]?.plain ?? ""): \(failure["reason"]?.plain ?? "")")
+        }
     }
 
     /// How the connection to the broker is doing: `mqtt://127.0.0.1:1883 waiting for 5 s: Connection refused`.

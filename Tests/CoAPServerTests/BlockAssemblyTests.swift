@@ -1,4 +1,4 @@
-import Testing
+internal import Testing
 
 @testable import CoAPServer
 
@@ -23,8 +23,7 @@ struct BlockAssemblyTests {
         return outcome
     }
 
-    @Test("Every block size puts every length together", arguments: UInt8(0)...6)
-    func sizes(exponent: UInt8) {
+    @Test(arguments: UInt8(0)...6) func `every block size puts every length together`(exponent: UInt8) {
         for count in [0, 1, 15, 16, 17, 1023, 1024, 1025, 4096, 16_000] {
             let body = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7) }
             var assembly = BlockAssembly()
@@ -34,8 +33,7 @@ struct BlockAssemblyTests {
         }
     }
 
-    @Test("65536 bytes are taken, one more is not")
-    func limit() {
+    @Test func `65536 bytes are taken, one more is not`() {
         var assembly = BlockAssembly()
         let body = [UInt8](repeating: 7, count: 65_536)
         #expect(send(body, exponent: 6, to: &assembly) == .complete(body))
@@ -43,8 +41,7 @@ struct BlockAssemblyTests {
         #expect(assembly.count == 0)
     }
 
-    @Test("A body that says it is too large is refused at its first block")
-    func announced() {
+    @Test func `a body that says it is too large is refused at its first block`() {
         var assembly = BlockAssembly()
         let block = BlockOption(number: 0, more: true, exponent: 0)
         #expect(
@@ -56,15 +53,15 @@ struct BlockAssemblyTests {
         #expect(assembly.count == 0)
     }
 
-    @Test("The last block number there is leads nowhere, whatever the block size", arguments: UInt8(0)...6)
-    func lastNumber(exponent: UInt8) {
+    @Test(arguments: UInt8(0)...6) func `the last block number there is leads nowhere, whatever the block size`(
+        exponent: UInt8
+    ) {
         var assembly = BlockAssembly()
         let block = BlockOption(number: 0xFFFFF, more: false, exponent: exponent)
         #expect(assembly.receive(block, [1], announced: nil, from: key(1), at: .zero) == .tooLarge)
     }
 
-    @Test("A block out of order is refused, and the transfer goes on behind it")
-    func order() {
+    @Test func `a block out of order is refused, and the transfer goes on behind it`() {
         var assembly = BlockAssembly()
         let piece = [UInt8](repeating: 1, count: 16)
         func receive(_ number: UInt32, more: Bool = true) -> BlockAssembly.Outcome {
@@ -80,8 +77,7 @@ struct BlockAssemblyTests {
         #expect(receive(2, more: false) == .incomplete)
     }
 
-    @Test("The block size may change behind the first block")
-    func change() {
+    @Test func `the block size may change behind the first block`() {
         var assembly = BlockAssembly()
         let first = [UInt8](repeating: 1, count: 64)
         let second = [UInt8](repeating: 2, count: 16)
@@ -93,8 +89,7 @@ struct BlockAssemblyTests {
         #expect(end == .complete(first + second))
     }
 
-    @Test("A payload of another size than the block's is malformed")
-    func payload() {
+    @Test func `a payload of another size than the block's is malformed`() {
         var assembly = BlockAssembly()
         for (count, more) in [(15, true), (17, true), (17, false), (0, true)] {
             let outcome = assembly.receive(
@@ -104,8 +99,7 @@ struct BlockAssemblyTests {
         }
     }
 
-    @Test("Ports, Request-Tags and resources are told apart")
-    func interleaved() {
+    @Test func `ports, Request-Tags and resources are told apart`() {
         var assembly = BlockAssembly()
         let keys: [Key] = [
             key(1), key(1, port: 2), key(1, tag: [1]), key(1, resource: 1), key(2), key(2, tag: [1]), key(3),
@@ -123,8 +117,7 @@ struct BlockAssemblyTests {
         }
     }
 
-    @Test("20,000 Request-Tags of one address hold no more than four transfers")
-    func manyTags() {
+    @Test func `20,000 Request-Tags of one address hold no more than four transfers`() {
         var assembly = BlockAssembly()
         let piece = [UInt8](repeating: 1, count: 1024)
         let begin = BlockOption(number: 0, more: true, exponent: 6)
@@ -137,8 +130,7 @@ struct BlockAssemblyTests {
         }
     }
 
-    @Test("A transfer that moves survives a flood of beginnings from everywhere")
-    func flood() {
+    @Test func `a transfer that moves survives a flood of beginnings from everywhere`() {
         var assembly = BlockAssembly()
         let piece = [UInt8](repeating: 1, count: 16)
         var now = Duration.zero
@@ -157,8 +149,7 @@ struct BlockAssemblyTests {
         }
     }
 
-    @Test("After 30 s without a block a transfer is gone")
-    func patience() {
+    @Test func `after 30 s without a block a transfer is gone`() {
         var assembly = BlockAssembly()
         let piece = [UInt8](repeating: 1, count: 16)
         func receive(_ number: UInt32, at seconds: Int) -> BlockAssembly.Outcome {
@@ -175,8 +166,7 @@ struct BlockAssemblyTests {
 
 @Suite("Block options")
 struct BlockOptionTests {
-    @Test("The value is number, more and exponent")
-    func value() throws {
+    @Test func `the value is number, more and exponent`() throws {
         let block = try #require(BlockOption([0x12, 0x34, 0x5E]))
         #expect(block.number == 0x12345 && block.more && block.exponent == 6)
         #expect(block.bits == 0x12345E)
@@ -184,8 +174,7 @@ struct BlockOptionTests {
         #expect(empty.number == 0 && !empty.more && empty.size == 16)
     }
 
-    @Test("The reserved exponent and four bytes are refused")
-    func refused() {
+    @Test func `the reserved exponent and four bytes are refused`() {
         #expect(BlockOption([0x07]) == nil)
         #expect(BlockOption([0, 0, 0, 0x06]) == nil)
     }

@@ -1,4 +1,4 @@
-import Testing
+internal import Testing
 
 @testable import CoAPServer
 
@@ -22,8 +22,7 @@ struct RecentRequestsTests {
         Recent.Key(peer: peer(1, port: port), messageID: messageID)
     }
 
-    @Test("One that waits is not run again; one that was answered is answered again")
-    func again() throws {
+    @Test func `one that waits is not run again; one that was answered is answered again`() throws {
         var recent = Recent(capacity: 8, maximumBytes: 100)
         let first = try #require(ticket(recent.recall(id(1), fingerprint: 5, at: .zero)))
         #expect(isWaiting(recent.recall(id(1), fingerprint: 5, at: .seconds(1))))
@@ -31,8 +30,7 @@ struct RecentRequestsTests {
         #expect(answer(recent.recall(id(1), fingerprint: 5, at: .seconds(246))) == "yes")
     }
 
-    @Test("Another peer, another number and other contents are new")
-    func others() {
+    @Test func `another peer, another number and other contents are new`() {
         var recent = Recent(capacity: 8, maximumBytes: 100)
         #expect(ticket(recent.recall(id(1), fingerprint: 5, at: .zero)) != nil)
         #expect(ticket(recent.recall(id(2), fingerprint: 5, at: .zero)) != nil)
@@ -41,8 +39,7 @@ struct RecentRequestsTests {
         #expect(isWaiting(recent.recall(id(1), fingerprint: 6, at: .zero)))
     }
 
-    @Test("After 247 s a number may be used again")
-    func age() throws {
+    @Test func `after 247 s a number may be used again`() throws {
         var recent = Recent(capacity: 8, maximumBytes: 100)
         let first = try #require(ticket(recent.recall(id(1), fingerprint: 5, at: .zero)))
         recent.answered(first, "yes", bytes: 3)
@@ -50,8 +47,7 @@ struct RecentRequestsTests {
         #expect(recent.count == 1)
     }
 
-    @Test("The oldest give way when it is full, and a late answer to them is dropped")
-    func full() throws {
+    @Test func `the oldest give way when it is full, and a late answer to them is dropped`() throws {
         var recent = Recent(capacity: 4, maximumBytes: 100)
         let first = try #require(ticket(recent.recall(id(0), fingerprint: 0, at: .zero)))
         for number in 1...4 { _ = recent.recall(id(UInt16(number)), fingerprint: 0, at: .zero) }
@@ -61,8 +57,7 @@ struct RecentRequestsTests {
         #expect(ticket(recent.recall(id(0), fingerprint: 0, at: .zero)) != nil)
     }
 
-    @Test("Long answers push old ones out")
-    func bytes() throws {
+    @Test func `long answers push old ones out`() throws {
         var recent = Recent(capacity: 100, maximumBytes: 100)
         for number in 0..<20 {
             let new = try #require(ticket(recent.recall(id(UInt16(number)), fingerprint: 0, at: .zero)))
@@ -73,8 +68,7 @@ struct RecentRequestsTests {
         #expect(ticket(recent.recall(id(16), fingerprint: 0, at: .zero)) != nil)
     }
 
-    @Test("It agrees with a plain list over many random requests")
-    func oracle() throws {
+    @Test func `it agrees with a plain list over many random requests`() throws {
         var random = SystemRandomNumberGenerator()
         var recent = Recent(capacity: 50, maximumBytes: 1000)
         var list: [(id: UInt16, fingerprint: Int, at: Int, answer: String)] = []

@@ -62,9 +62,10 @@ struct MQTTTopicsTests {
         let classic = MQTTTopics(hasProperties: false, responseTopics: false, sharedResponses: false)
         // 1 type, 2 remaining length, 2 + 19 topic.
         #expect(classic.room(topic: "/provision/response", correlationData: nil) == 256 - 24)
-        // And 1 length of the properties, 5 of the expiry.
-        #expect(modern.room(topic: "/provision/response", correlationData: nil) == 256 - 30)
-        #expect(modern.room(topic: "/provision/response", correlationData: [1, 2, 3]) == 256 - 36)
+        // And 1 length of the properties; an expiry of 5 only on topics of the device's own.
+        #expect(modern.room(topic: "/provision/response/7", correlationData: nil) == 256 - 24 - 2 - 1)
+        #expect(modern.room(topic: "answers", correlationData: nil) == 256 - 5 - 7 - 6)
+        #expect(modern.room(topic: "answers", correlationData: [1, 2, 3]) == 256 - 5 - 7 - 12)
         let data = [UInt8](repeating: 0, count: 120)
         #expect(modern.room(topic: "r", correlationData: data) == 256 - 5 - 1 - 2 - 5 - 123)
         #expect(modern.room(topic: "r", correlationData: Array(repeating: 0, count: 65_535)) == 0)

@@ -88,6 +88,7 @@ class MQTTDevice:
     ):
         self.version = version
         self.hub = hub
+        self.broker = broker
         self.messages: list[Published] = []
         self.subscribed: list[list[int]] = []
         self.news = threading.Condition()
@@ -178,6 +179,7 @@ class MQTTDevice:
         head = 2 if size < 128 else 3 if size < 16384 else 4
         if self.hub is not None:
             self.hub.guard_answer(message.payload)
+            self.broker.guard(*self.hub.guarded)
         with self.news:
             self.messages.append(
                 Published(message.topic, message.payload, message.qos, message.retain, correlation, head + size)

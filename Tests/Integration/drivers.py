@@ -161,7 +161,7 @@ class CoAPDriver(Driver):
 
     def check_malformed(self, expect: dict, answer: CoAPAnswer, exact_bytes: bool):
         # Who asks with little is told little, or the hub would amplify what others send in a victim's name.
-        check_malformed_as_failure(expect, answer, exact_bytes, has_room=answer.request_size >= 150)
+        check_malformed_as_failure(expect, answer, exact_bytes, has_room=answer.request_size >= 100)
 
 
 @dataclasses.dataclass

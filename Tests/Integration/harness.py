@@ -306,8 +306,16 @@ class Hub:
     @property
     def anonymous_memory(self) -> int:
         """The bytes of memory that are the daemon's own: RssAnon of proc(5)."""
+        return self._memory("RssAnon")
+
+    @property
+    def peak_memory(self) -> int:
+        """The most bytes that the daemon ever held, shared ones included: VmHWM of proc(5)."""
+        return self._memory("VmHWM")
+
+    def _memory(self, name: str) -> int:
         lines = pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("RssAnon:")))
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith(name + ":")))
 
     @property
     def stderr(self) -> str:

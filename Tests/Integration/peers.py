@@ -8,6 +8,8 @@ import threading
 import time
 
 import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from harness import canary, eventually
 
@@ -28,7 +30,7 @@ class Client:
 
     def __init__(
         self, broker, client_id="", *, version=4, username="provision", password=None, subscribe=(RESPONSE,), qos=1,
-        clean=True, will=None,
+        clean=True, will=None, will_delay=0,
     ):  # fmt: skip
         self.received: list[paho.MQTTMessage] = []
         self.granted: list[int] = []
@@ -43,13 +45,14 @@ class Client:
         if username is not None:
             self.client.username_pw_set(username, password)
         if will is not None:
-            self.client.will_set(*will)
+            self.client.will_set(*will, properties=self._will_properties(will_delay))
         self.client.on_connect = self._on_connect
         self.client.on_message = lambda client, userdata, message: self.received.append(message)
         self.client.on_subscribe = self._on_subscribe
         self.client.on_publish = lambda client, userdata, mid, reason, properties: self.acknowledged.append(mid)
         self.client.on_disconnect = lambda client, userdata, flags, reason, properties: self.ended.set()
-        self.client.connect(broker.host, broker.port, **({"clean_start": clean} if version == 5 else {}))
+        options = {"clean_start": clean, "properties": self._session(will_delay)} if version == 5 else {}
+        self.client.connect(broker.host, broker.port, **options)
         self.client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.client.loop_start()
         eventually(lambda: self.code is not None)
@@ -95,6 +98,23 @@ class Client:
     def close(self):
         self.client.disconnect()
         self.client.loop_stop()
+
+    @staticmethod
+    def _will_properties(delay: int) -> Properties | None:
+        if not delay:
+            return None
+        properties = Properties(PacketTypes.WILLMESSAGE)
+        properties.WillDelayInterval = delay
+        return properties
+
+    @staticmethod
+    def _session(will_delay: int) -> Properties | None:
+        """A session that outlasts the delay: a will is published at the session's end at the latest."""
+        if not will_delay:
+            return None
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = will_delay + 60
+        return properties
 
     def _on_connect(self, client, userdata, flags, reason, properties):
         self.code = reason.value

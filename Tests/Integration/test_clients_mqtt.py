@@ -183,11 +183,13 @@ def test_thingsboards_device_sdk(hub, profile, plugin_broker, members):
         assert value == brought
 
 
-@pytest.mark.parametrize("kind", ["ACCESS_TOKEN", "MQTT_BASIC"])
+@pytest.mark.parametrize("kind", ["ACCESS_TOKEN", "MQTT_BASIC", "X509_CERTIFICATE"])
 def test_thingsboards_gateway(hub, plugin_broker, tmp_path, kind):
     profile = hub.create_profile("gateways", allowGateway=True)
     provisioning = {"type": kind, "deviceName": "box", "provisionDeviceKey": profile.key}
     provisioning["provisionDeviceSecret"] = profile.secret
+    if kind == "X509_CERTIFICATE":
+        provisioning["caCert"] = "cert.pem"  # the certificate it makes itself, in the same directory
     kept = answer(hub, python(THINGSBOARD, "gateway.py", plugin_broker.port, tmp_path, stdin=provisioning))
     assert kept["status"] == "SUCCESS" and kept["credentialsType"] == kind
     assert hub.device("box")["additionalInfo"] == {"gateway": True}
@@ -195,6 +197,9 @@ def test_thingsboards_gateway(hub, plugin_broker, tmp_path, kind):
     assert stored["credentialsType"] == kind
     if kind == "MQTT_BASIC":
         assert json.loads(stored["credentialsValue"]) == kept["credentialsValue"]
+    elif kind == "X509_CERTIFICATE":
+        lines = (tmp_path / "cert.pem").read_text().splitlines()
+        assert kept["credentialsValue"] == "".join(lines[1:-1]) == stored["credentialsValue"]
 
 
 # nearhub provision --mqtt

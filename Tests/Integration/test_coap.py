@@ -86,7 +86,6 @@ def test_a_retransmitted_con_is_answered_identically_and_run_once(hub, profile, 
     for _ in range(5):
         peer.send(request)
         answers.append(peer.receive_bytes())
-        hub.guard_answer(Message.decode(answers[-1]).payload)
     assert Message.decode(answers[0]).text == "2.01"
     assert set(answers) == {answers[0]}
     assert len(hub.devices()) == 1

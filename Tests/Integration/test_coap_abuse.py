@@ -8,7 +8,7 @@ import pytest
 import coap
 from coap import ACK, BLOCK1, CON, NON, Message, Peer, block
 
-GARBAGE = 4000
+GARBAGE = 2000
 PORTS = 3000
 MEBIBYTE = 1 << 20
 

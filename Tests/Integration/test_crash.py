@@ -128,7 +128,7 @@ def test_whoever_was_answered_is_there_after_kill_9(hubs, brokers):
     good_end, rounds_with_answers, faces = 0, 0, collections.Counter()
     for number in range(ROUNDS):
         load = Load(hub, profile, f"r{number}", broker)
-        time.sleep(dice.uniform(0.005, 0.2))
+        time.sleep(dice.uniform(0.005, 0.12))
         hub.kill9()
         load.join()
         log = journal.read(path, good_end)

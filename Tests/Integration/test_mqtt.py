@@ -2,10 +2,14 @@
 
 import itertools
 import json
+import socket
 import statistics
+import struct
 import time
 
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from devices import MQTTDevice
 from harness import canary, eventually
@@ -219,9 +223,6 @@ def test_a_bad_response_topic_gets_nothing(hub_with, broker, devices, topic):
 
 def response_topic_unchecked(topic):
     """The properties of a PUBLISH with a Response Topic that no client library should let through."""
-    from paho.mqtt.packettypes import PacketTypes
-    from paho.mqtt.properties import Properties
-
     properties = Properties(PacketTypes.PUBLISH)
     properties.ResponseTopic = "x"
     object.__setattr__(properties, "ResponseTopic", topic)
@@ -287,6 +288,51 @@ def test_many_at_once_are_all_answered(hub, profile, devices):
     assert {answer["status"] for answer in answers.values()} == {"SUCCESS"}
     assert len({answer["credentialsValue"] for answer in answers.values()}) == 500
     assert hub.status()["devices"] == 500
+
+
+def packet(kind, *parts):
+    """A control packet of MQTT 3.1.1; texts get their length in front."""
+    body = b"".join(struct.pack(">H", len(part)) + part.encode() if isinstance(part, str) else part for part in parts)
+    length, left = b"", len(body)
+    while left > 127:
+        length, left = length + bytes([left % 128 | 128]), left // 128
+    return bytes([kind]) + length + bytes([left]) + body
+
+
+def test_a_burst_is_answered_in_full(hubs, brokers):
+    broker = brokers(["max_queued_messages 0"], plugin=False, anonymous=True).start()
+    hub = hubs(f"mqtt.url={broker.url}").start().connected()
+    profile, count, listener = hub.create_profile(), 4000, MQTTDevice(broker)
+    burst = [packet(0x10, "MQTT", bytes([4, 2, 0, 60]), "burst")]
+    for number in range(count):
+        request = json.dumps(profile.request(f"d{number}")).encode()
+        burst.append(packet(0x30, f"/provision/request/x{number}", request))
+    try:
+        listener.subscribe("/provision/response/+", 0)
+        with socket.create_connection((broker.host, broker.port)) as connection:
+            connection.sendall(b"".join(burst))
+            eventually(lambda: len(listener.messages) >= count, 60, every=0.2)
+    finally:
+        print(f"\n{len(listener.messages)} answers of {count}; requests and unsent answers: {counts(hub)}")
+        listener.close()
+    assert len({message.topic for message in listener.messages}) == count
+    assert all(message.json["status"] == "SUCCESS" for message in listener.messages)
+    assert counts(hub) == (count, 0)
+
+
+def counts(hub):
+    """How many requests have come, and how many answers could not be sent."""
+    return (shown := hub.status()["mqtt"])["requests"], shown["unsent"]
+
+
+def test_topics_stand_in_the_log_without_what_confuses_terminals(hub, profile, devices):
+    device, level = devices(hub), "a\u202eb\u2028<3>c"
+    device.subscribe(f"/provision/response/{level}")
+    assert device.provision(profile.request("boiler"), level)["status"] == "SUCCESS"
+    device.messages.clear()
+    assert device.provision(b"{}", level)["reason"] == "MALFORMED"
+    assert not {"\u202e", "\u2028"} & set(hub.stderr)
+    assert hub.stderr.count("a\\u{202E}b\\u{2028}<3>c") == 2
 
 
 # What the broker keeps

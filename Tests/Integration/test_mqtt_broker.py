@@ -76,20 +76,18 @@ def test_a_broker_that_comes_back_is_subscribed_to_again(hubs, brokers):
     assert "mqtt" in log and log.count("\n") < 200
 
 
-def test_a_hub_stops_at_once_whatever_the_broker_does(hubs, brokers):
+def test_a_hub_stops_in_time_whatever_the_broker_does(hubs, brokers):
     broker = brokers(plugin=False, anonymous=True).start()
     hub = hubs(f"mqtt.url={broker.url}").start().connected()
-    assert hub.stop() < 2
+    hub.stop()  # judged when the hub is closed: it may take STOP_SECONDS
     broker.stop()
     hub.start()
     away(hub)
-    assert hub.stop() < 2
-    hub.settings = ["mqtt.url=mqtt://192.0.2.1:1883"]  # nobody answers there (RFC 5737)
-    hub.start()
-    assert hub.stop() < 2
-    hub.settings = ["mqtt.url=mqtt://no-such-host.invalid"]
-    hub.start()
-    assert hub.stop() < 2
+    hub.stop()
+    nobody = "192.0.2.1"  # RFC 5737
+    for host in (nobody, "no-such-host.invalid"):
+        hub.settings = [f"mqtt.url=mqtt://{host}"]
+        hub.start().stop()
 
 
 def test_a_wrong_password_is_named_and_not_shown(hubs, brokers):
@@ -132,6 +130,59 @@ def test_a_broker_that_hangs_holds_nobody_up(hubs):
 
 
 CONNACK = bytes([0x20, 3, 0, 0, 0])  # MQTT 5, success, no properties
+GRANTED, NOT_AUTHORIZED = 1, 0x87
+
+
+@pytest.mark.parametrize("second, reason", [
+    (GRANTED, None), (NOT_AUTHORIZED, "/provision/request/+"),
+], ids=["both", "one"])  # fmt: skip
+def test_the_hub_counts_as_connected_once_its_subscriptions_are_granted(hubs, second, reason):
+    asked, grant, end = threading.Event(), threading.Event(), threading.Event()
+
+    def behave(connection):
+        connection.recv(65536)
+        connection.sendall(CONNACK)
+        subscribe = connection.recv(65536)
+        asked.set()
+        grant.wait(10)
+        connection.sendall(bytes([0x90, 5, *subscribe[2:4], 0, GRANTED, second]))
+        end.wait(10)
+
+    with FakeBroker(behave) as fake:
+        try:
+            hub = hubs(f"mqtt.url={fake.url}").start()
+            assert asked.wait(10)
+            assert hub.status()["mqtt"]["state"] != "connected"
+            grant.set()
+            hub.connected()
+            shown = hub.status()["mqtt"]["reason"]
+            assert shown is None if reason is None else reason in shown
+        finally:
+            grant.set()
+            end.set()
+
+
+def test_another_client_is_suspected_from_the_third_loss_within_a_minute_on(hubs):
+    ends = threading.Semaphore(0)
+
+    def behave(connection):
+        connection.recv(65536)
+        connection.sendall(CONNACK)
+        subscribe = connection.recv(65536)
+        connection.sendall(bytes([0x90, 5, *subscribe[2:4], 0, GRANTED, GRANTED]))
+        ends.acquire(timeout=20)
+
+    with FakeBroker(behave) as fake:
+        try:
+            hub = hubs(f"mqtt.url={fake.url}").start()
+            for plain in (1, 2, 2, 2):
+                hub.connected(20)
+                ends.release()
+                away(hub)
+                assert hub.stderr.count("has no connection") == plain
+                assert hub.stderr.count("does another client") == (fake.connections >= 3)
+        finally:
+            ends.release(100)
 
 
 def answer(*data: bytes, flood: int = 0):
@@ -157,25 +208,25 @@ def answer(*data: bytes, flood: int = 0):
     answer(CONNACK, b"\x00" * 4096), answer(CONNACK, b"\xff" * 4096), answer(CONNACK, CONNACK), answer(),
     answer(b"\x20\x03\x00\x87\x00"), answer(b"\x20\x03\x00\x01\x00"), answer(b"\x20\x02\x00\x05"),
     answer(CONNACK, b"\x90\x04\x00\x01\x00\x87"), answer(CONNACK, b"\x90\x05\x00\x01\x00\x87\x87"),
-    answer(CONNACK, b"\x90\x03\x00\x07\x00"), answer(CONNACK, b"\x30\x02\x00\x50"), answer(CONNACK, b"\x30\x00"),
+    answer(CONNACK, b"\x90\x03\x00\x07\x00"), answer(CONNACK, b"\x90\x04\x00\x01\x00\x01" * 500_000), answer(CONNACK, b"\x30\x02\x00\x50"), answer(CONNACK, b"\x30\x00"),
     answer(CONNACK, b"\x30\x16\x00\x12/provision/request\x05"), answer(CONNACK, b"\xe0\x02\x8e\x00"),
     answer(CONNACK, b"\x30\xff\xff\xff\x7f"), answer(CONNACK, b"\x32\xff\xff\xff\x7f", flood=64),
     answer(b"\x20\xff\xff\xff\x7f", flood=64),
 ], ids=[
     "http", "noise", "length", "zeros", "ones", "twice", "nothing", "refused", "unknown-version", "3.1.1-connack",
-    "short-suback", "suback-refused", "foreign-suback", "publish-cut", "publish-empty", "publish-bad-properties",
+    "short-suback", "suback-refused", "foreign-suback", "subacks", "publish-cut", "publish-empty", "publish-bad-properties",
     "disconnect", "256-MiB", "256-MiB-flood", "256-MiB-connack",
 ])  # fmt: skip
 def test_a_broker_that_lies_does_no_harm(hubs, lie):
     with FakeBroker(lie) as fake:
         hub = hubs(f"mqtt.url={fake.url}", data_limit=DATA_LIMIT).start()
         profile = hub.create_profile()
-        before = hub.anonymous_memory
+        before = hub.peak_memory
         eventually(lambda: fake.connections >= 2 or fake.over.is_set(), 20)  # the first one is over
         other_faces_work(hub, profile)
-        grown = hub.anonymous_memory - before
-        print(f"\nRssAnon {before // 1024} kB before, {(before + grown) // 1024} kB after")
-        assert grown < 16 * MEBIBYTE
+        peak = hub.peak_memory
+        print(f"\nat most {before // 1024} kB resident before, {peak // 1024} kB after")
+        assert peak - before < 16 * MEBIBYTE
         assert hub.status()["devices"] == 1
 
 

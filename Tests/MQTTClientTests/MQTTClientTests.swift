@@ -119,6 +119,48 @@ struct MQTTClientTests {
         try reader.wait("messages are missing") { $0.messages.count == 4000 }
     }
 
+    @Test func `a handler that pauses the client sees no further event of the same turn, and none is lost`() throws {
+        let broker = try Broker("max_inflight_messages 0")
+        let loop = try EventLoop()
+        var topics: [String] = []
+        var isSubscribed = false
+        var reader: MQTTClient?
+        let options = MQTTOptions(host: "127.0.0.1", port: broker.port, clientId: "reader", subscriptions: ["t/+"])
+        let started = try MQTTClient(options) { event in
+            switch event {
+            case .subscribed: isSubscribed = true
+            case .message(let message):
+                topics.append(message.topic)
+                reader?.isPaused = topics.count.isMultiple(of: 100)
+            default: break
+            }
+        }
+        reader = started
+        defer { started.stop(within: .zero) }
+        try loop.add(started)
+        try loop.add(Timer(every: .milliseconds(20)) {})
+        let writer = try Recorder(port: broker.port, id: "writer", [])
+        try writer.waitForSubscriptions()
+        let end = Duration.monotonic + .seconds(15)
+        while !isSubscribed, .monotonic < end { try loop.turn() }
+        for number in 0..<2000 {
+            try writer.client.publish(MQTTPublication(topic: "t/\(number)", payload: [1], qos: 1))
+        }
+        try writer.wait("not acknowledged") { $0.acknowledged.count == 2000 }
+        usleep(100_000)
+        while topics.count < 2000, .monotonic < end {
+            try loop.turn()
+            guard started.isPaused else { continue }
+            let count = topics.count
+            #expect(count.isMultiple(of: 100))
+            try loop.turn()
+            #expect(topics.count == count)
+            started.isPaused = false
+        }
+        #expect(topics == (0..<2000).map { "t/\($0)" })
+        reader = nil
+    }
+
     @Test(arguments: [MQTTOptions.Version.v5, .v311])
     func `a payload over the limit comes cut off, one byte too long`(version: MQTTOptions.Version) throws {
         let broker = try Broker()

@@ -1,4 +1,5 @@
 import EventLoop
+import Glibc
 import Testing
 
 @testable import MQTTClient
@@ -30,6 +31,56 @@ struct MisbehaviourTests {
         let recorder = try Recorder(port: broker.port, .v311, ["t", "t/+"])
         try recorder.waitForSubscriptions()
         #expect(recorder.refusals == [["t/+"]])
+    }
+
+    @Test func `a SUBACK counts once, and only for the one SUBSCRIBE`() throws {
+        let granted: [UInt8] = [0x90, 3, 0, 1, 0x01]
+        let foreign = Array(repeating: [0x90, 3, 0, 7, 0x80] as [UInt8], count: 500).flatMap(\.self)
+        let again = Array(repeating: granted, count: 500).flatMap(\.self)
+        let broker = try ScriptedBroker([Self.accepted, foreign + granted + foreign + again])
+        let recorder = try Recorder(port: broker.port, .v311)
+        try recorder.waitForSubscriptions()
+        try recorder.turn(for: .milliseconds(300))
+        #expect(recorder.refusals == [[]])
+        #expect(recorder.losses.isEmpty)
+    }
+
+    @Test func `a second CONNACK ends the connection`() throws {
+        let broker = try ScriptedBroker([Array(repeating: Self.accepted, count: 500).flatMap(\.self)])
+        let recorder = try Recorder(port: broker.port, .v311)
+        try recorder.wait("no loss") { !$0.losses.isEmpty }
+        #expect(recorder.losses[0] == MQTTLoss(kind: .lost, reason: "the broker sent CONNACK twice"))
+    }
+
+    @Test func `the socket is closed before the wait for the next try`() throws {
+        let broker = try ScriptedBroker([Self.accepted, [0x90, 3, 0, 1, 0x80]])
+        let recorder = try Recorder(port: broker.port, .v311)
+        try recorder.wait("no loss") { !$0.losses.isEmpty }
+        let end = Duration.monotonic + .milliseconds(500)
+        while broker.ended == 0, .monotonic < end { usleep(5000) }
+        #expect(broker.ended == 1)
+    }
+
+    @Test func `what waits for its acknowledgement or for the socket has failed with the connection`() throws {
+        let broker = try Broker()
+        let recorder = try Recorder(port: broker.port, .v5, [])
+        try recorder.waitForSubscriptions()
+        broker.send(SIGSTOP)
+        var taken: [UInt64] = []
+        for number in 0..<3000 {
+            let payload = [UInt8](repeating: 1, count: 5000)
+            let publication = MQTTPublication(topic: "t", payload: payload, qos: number == 0 ? 1 : 0)
+            if let id = try recorder.client.publish(publication) { taken.append(id) }
+            if number % 100 == 0 { usleep(5000) }
+        }
+        broker.end(SIGKILL)
+        try recorder.wait("no loss") { !$0.losses.isEmpty }
+        #expect(taken.count == 3000)
+        #expect(recorder.failed.contains(taken[0]))
+        // The socket had taken some megabytes at most.
+        #expect(Set(recorder.failed).count == recorder.failed.count)
+        #expect(recorder.failed.contains(taken[2999]))
+        #expect(recorder.failed.count > 500)
     }
 
     @Test func `bytes that are not MQTT end the connection`() throws {
@@ -98,14 +149,24 @@ struct LinkTests {
         #expect(!link.hasRoom())
     }
 
-    @Test func `the outbox takes nothing without a connection, and forgets with it`() throws {
+    @Test func `the outbox takes nothing without a connection, and what it has fails with it`() throws {
         let link = try Link()
         let publication = MQTTPublication(topic: "t", payload: [])
         #expect(link.publish(publication) == nil)
         link.setConnected(true)
-        for _ in 0..<1024 { #expect(link.publish(publication) != nil) }
-        #expect(link.publish(publication) == nil)
+        var ids: [UInt64] = []
+        while let id = link.publish(publication) { ids.append(id) }
+        #expect(ids.count == 4096)
         link.setConnected(false)
         #expect(link.takeOutgoing().isEmpty)
+        #expect(link.takeEvents().compactMap { if case .failed(let id, _) = $0 { id } else { nil } } == ids)
+    }
+
+    @Test func `the outbox takes 16 MiB`() throws {
+        let link = try Link()
+        link.setConnected(true)
+        let publication = MQTTPublication(topic: "", payload: Array(repeating: 0, count: 65_536))
+        for _ in 0..<256 { #expect(link.publish(publication) != nil) }
+        #expect(link.publish(publication) == nil)
     }
 }

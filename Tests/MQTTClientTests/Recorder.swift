@@ -42,6 +42,10 @@ final class Recorder {
         events.compactMap { if case .published(let id) = $0 { id } else { nil } }
     }
 
+    var failed: [UInt64] {
+        events.compactMap { if case .failed(let id, _) = $0 { id } else { nil } }
+    }
+
     /// Turns the loop until something is true.
     func wait(
         seconds: Int = 15, _ what: Comment, sourceLocation: SourceLocation = #_sourceLocation,

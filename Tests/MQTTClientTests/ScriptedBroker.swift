@@ -1,9 +1,18 @@
 import EventLoop
 import Glibc
+import Synchronization
+
+private final class Counter: Sendable {
+    let value = Mutex(0)
+}
 
 /// Accepts connections and answers whatever it receives with the next bytes of a script; the last line is repeated.
 final class ScriptedBroker: Sendable {
     let port: UInt16
+    private let count: Counter
+
+    /// How many connections the client has ended.
+    var ended: Int { count.value.withLock { $0 } }
 
     /// CONNACK of MQTT 3.1.1 with a return code.
     static func acknowledgement(_ code: UInt8) -> [UInt8] { [0x20, 2, 0, code] }
@@ -13,6 +22,8 @@ final class ScriptedBroker: Sendable {
         let listening = FileDescriptor(owning: try system("socket") { socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0) })
         port = try bind(listening, listens: true)
         let raw = listening.relinquish()
+        let count = Counter()
+        self.count = count
         try startThread("script") {
             while true {
                 let connection = FileDescriptor(owning: accept(raw, nil, nil))
@@ -23,6 +34,7 @@ final class ScriptedBroker: Sendable {
                     guard let next = rest.popFirst() else { continue }
                     _ = unsafe write(connection.raw, next, next.count)
                 }
+                count.value.withLock { $0 += 1 }
             }
         }
     }

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import time
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 from .load import Slice, run
+from .machine import cpu_seconds
 from .servers import Server, accepts, free_port, wait_until
 
 CONFIGURATION = """\
@@ -47,6 +50,9 @@ def mqttload(server: Server, broker: Broker, window: int, seconds: int, qos: int
     tool = str(server.directory / "mqttload")
     clients = max(1, window // 4)
     environment = {"PREFIX": f"{os.getpid():x}-{next(_prefixes)}"} | server.secrets
+    before, begun = cpu_seconds(broker.pid), time.monotonic()
     result = run([tool, str(broker.port), str(clients), str(window), str(seconds), str(qos)], server.pid, environment)
     server.answered += result.requests
-    return result
+    # The broker belongs to the slice: only what is left was used by others.
+    share = (cpu_seconds(broker.pid) - before) / ((time.monotonic() - begun) * (os.cpu_count() or 1))
+    return replace(result, foreign=max(0.0, result.foreign - share))
