@@ -17,13 +17,6 @@ extension Store {
             }
         } catch { throw DaemonError(error) }
         onSuspension = Self.tell(logger)
-        onCompaction = { name, bytes, error in
-            if let error {
-                logger.warning("\(error); \(name).jsonl stays as long as it is, the next try is in an hour")
-            } else {
-                logger.notice("\(name).jsonl is written anew without what was replaced: \(bytes) bytes")
-            }
-        }
         logger.notice("state is in \(path)")
         for recovery in recoveries {
             let isWarning = recovery.torn != nil || recovery.damaged > 0

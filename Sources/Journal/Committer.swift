@@ -16,17 +16,6 @@ final class Committer: Sendable {
         let syncs: Bool
     }
 
-    /// How far a compaction is.
-    enum CompactionEvent: Sendable {
-        /// All is copied but what was appended meanwhile: `finish` may be called.
-        case ready
-        /// `finish` had much to copy: it is to be called again.
-        case behind
-        case failed(JournalError)
-        /// The new log is in place, on disk with its name.
-        case replaced(Compaction.Result)
-    }
-
     /// How a group ended.
     enum Outcome: Sendable {
         /// It is on disk, as far as it was to be.
@@ -38,9 +27,6 @@ final class Committer: Sendable {
     private struct State {
         var group: [Batch] = []
         var outcome: Outcome?
-        var request: Compaction.Request?
-        var finish: UInt64?
-        var event: CompactionEvent?
         var isStopped = false
     }
 
@@ -68,26 +54,6 @@ final class Committer: Sendable {
         bell.ring()
     }
 
-    /// Begins to write a log anew, in steps between groups.
-    func compact(_ request: Compaction.Request) {
-        state.withLock { $0.request = request }
-        bell.ring()
-    }
-
-    /// Copies the log up to its size and puts the copy in place; no group may be under way until it is reported.
-    func finishCompaction(size: UInt64) {
-        state.withLock { $0.finish = size }
-        bell.ring()
-    }
-
-    /// What a compaction has to tell, if anything; after `takeReport`.
-    func takeCompactionEvent() -> CompactionEvent? {
-        state.withLock { state in
-            defer { state.event = nil }
-            return state.event
-        }
-    }
-
     /// How the group ended, if it has since the last call; quiets the bell.
     func takeReport() -> Outcome? {
         report.wait()
@@ -104,52 +70,12 @@ final class Committer: Sendable {
     }
 
     private func run() {
-        var compaction: Compaction?
         while true {
             bell.wait()
             commitGroup()
-            advance(&compaction)
             let isStopped = state.withLock { $0.isStopped && $0.group.isEmpty }
             if isStopped { return }
         }
-    }
-
-    private func advance(_ compaction: inout Compaction?) {
-        let (request, finish) = state.withLock { state in
-            defer { (state.request, state.finish) = (nil, nil) }
-            return (state.request, state.finish)
-        }
-        do throws(JournalError) {
-            if let request { compaction = try Compaction(request) }
-            guard let running = compaction else { return }
-            if let finish {
-                let isCaughtUp = try running.catchUp(to: finish)
-                let result = place(running, isCaughtUp)
-                if result != nil { compaction = nil }
-                tell(result.map(CompactionEvent.replaced) ?? .behind)
-            } else if try running.step() {
-                tell(.ready)
-            } else {
-                bell.ring()
-            }
-        } catch {
-            compaction?.abandon()
-            compaction = nil
-            tell(.failed(error))
-        }
-    }
-
-    private func place(_ compaction: Compaction, _ isCaughtUp: Bool) -> Compaction.Result? {
-        do {
-            if isCaughtUp { return try compaction.replace() }
-            try compaction.sync()
-            return nil
-        } catch { onFailure(JournalError(.io(error), file: "compaction")) }
-    }
-
-    private func tell(_ event: CompactionEvent) {
-        state.withLock { $0.event = event }
-        report.ring()
     }
 
     private func commitGroup() {

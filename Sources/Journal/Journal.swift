@@ -1,6 +1,5 @@
 public import EventLoop
 internal import Glibc
-public import JSON
 
 /// All logs of one state directory, and the one thread that commits them; an event source of the loop.
 ///
@@ -38,11 +37,6 @@ public final class Journal: EventSource {
     private let committer: Committer
     private var isCommitting = false
     private var isTrying = false
-    private var compacting: Log?
-    private var wanted: Compaction.Request?
-    private var isReady = false
-    /// Called on the loop when a log has been written anew, or could not be.
-    public var onCompacted: ((Log, JournalError?) -> Void)?
     private let retryInterval: Duration
     private var retryDue = Duration.zero
 
@@ -90,24 +84,13 @@ public final class Journal: EventSource {
             guard retryDue <= .monotonic else { return }
             isTrying = true
             for log in logs where log.file.path == suspension.error.file { log.probe() }
-        } else if let log = compacting {
-            if let wanted = wanted.take() {
-                committer.compact(
-                    Compaction.Request(
-                        file: log.file, name: log.name, end: log.size, seq: log.durableSeq, key: wanted.key))
-            } else if isReady {
-                isCommitting = true
-                return committer.finishCompaction(size: log.size)
-            }
         }
         commit(syncing: suspension != nil)
     }
 
     /// Takes the committer's report.
     public func run() {
-        let report = committer.takeReport()
-        if let event = committer.takeCompactionEvent() { take(event) }
-        guard let outcome = report else { return }
+        guard let outcome = committer.takeReport() else { return }
         isCommitting = false
         switch outcome {
         case .done:
@@ -133,34 +116,6 @@ public final class Journal: EventSource {
             var entry = pollfd(fd: committer.report.descriptor, events: Int16(POLLIN), revents: 0)
             _ = try onLog("journal") { () throws(SystemError) in try system("poll") { unsafe poll(&entry, 1, -1) } }
             run()
-        }
-    }
-
-    /// Writes a log anew without what later records have replaced, while it is used; false when one is under way.
-    ///
-    /// - Parameters:
-    ///   - log: one of the journal's.
-    ///   - key: the id of what a record is about; called on the committer's thread.
-    public func compact(_ log: Log, key: @escaping @Sendable (JSONValue) -> Text?) -> Bool {
-        guard compacting == nil, log.move == nil, suspension == nil else { return false }
-        compacting = log
-        wanted = Compaction.Request(file: log.file, name: log.name, end: 0, seq: 0, key: key)
-        return true
-    }
-
-    private func take(_ event: Committer.CompactionEvent) {
-        guard let log = compacting else { return }
-        switch event {
-        case .ready: isReady = true
-        case .behind: isCommitting = false
-        case .failed(let error):
-            if isReady { isCommitting = false }
-            (compacting, isReady) = (nil, false)
-            onCompacted?(log, error)
-        case .replaced(let result):
-            (compacting, isReady, isCommitting) = (nil, false, false)
-            log.take(result)
-            onCompacted?(log, nil)
         }
     }
 

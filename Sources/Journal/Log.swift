@@ -17,13 +17,7 @@ public final class Log {
     /// The highest `settled` that marks held when the log was opened.
     public let settled: UInt64
 
-    var file: LogFile
-    /// What all offsets in the file carry; see `LogMove`.
-    var base: UInt64 = 0
-    /// The offsets of before the last compaction, while they are in use.
-    public internal(set) var move: LogMove?
-    var countedRecords: UInt64
-    var countedSeq: UInt64
+    let file: LogFile
     /// Bytes that the committer is writing at `size`; never changed meanwhile.
     var inFlight: [UInt8] = []
     /// Lines of the next batch; they come behind `inFlight`.
@@ -39,7 +33,7 @@ public final class Log {
     private var timestamp = Timestamp()
 
     /// A log that was recovered and ends at `size`.
-    init(name: String, file: LogFile, seq: UInt64, size: UInt64, settled: UInt64, records: UInt64 = 0) {
+    init(name: String, file: LogFile, seq: UInt64, size: UInt64, settled: UInt64) {
         self.name = name
         self.file = file
         self.seq = seq
@@ -47,7 +41,6 @@ public final class Log {
         self.settled = settled
         durableSeq = seq
         batchDurable = seq
-        (countedRecords, countedSeq) = (records, seq)
     }
 
     /// Stages one record.
@@ -71,7 +64,7 @@ public final class Log {
             throw JournalError(kind, file: file.path)
         }
         seq += 1
-        return base | (stagedOffset + UInt64(start))
+        return stagedOffset + UInt64(start)
     }
 
     /// Stages a mark that says how far records are on disk; written with the next group, no reply waits for it.

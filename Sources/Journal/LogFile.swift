@@ -8,27 +8,9 @@ final class LogFile: Sendable {
     private let descriptor: FileDescriptor
 
     /// Opens a file; see `FileDescriptor.open`.
-    ///
-    /// - Parameters:
-    ///   - path: where it is now.
-    ///   - flags: of open(2).
-    ///   - name: where it will be, for errors; nil when it stays.
-    init(_ path: String, _ flags: CInt, knownAs name: String? = nil) throws(SystemError) {
-        self.path = name ?? path
+    init(_ path: String, _ flags: CInt) throws(SystemError) {
+        self.path = path
         descriptor = try FileDescriptor.open(path, flags)
-    }
-
-    /// Opens the directory that a file is in.
-    convenience init(folderOf path: String) throws(SystemError) {
-        let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-        try self.init("\(parent).", O_RDONLY | O_DIRECTORY)
-    }
-
-    /// How many bytes are free on its disk.
-    func room() throws(SystemError) -> UInt64 {
-        var status = statvfs()
-        try system("fstatvfs", path) { unsafe fstatvfs(descriptor.raw, &status) }
-        return UInt64(status.f_bavail) * UInt64(status.f_frsize)
     }
 
     /// Its length in bytes.

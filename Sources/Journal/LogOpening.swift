@@ -64,8 +64,7 @@ extension Log {
         let recovery = Recovery(
             file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0, torn: torn,
             rewrittenFrom: rewrittenFrom, damaged: damaged)
-        let log = Log(
-            name: name, file: file, seq: end.seq, size: end.bytes, settled: end.settled, records: UInt64(end.records))
+        let log = Log(name: name, file: file, seq: end.seq, size: end.bytes, settled: end.settled)
         log.skipsDamage = skip != nil
         return (log, recovery)
     }

@@ -8,16 +8,6 @@ extension Log {
     /// - Parameter offset: what `append` returned, or a `Record.offset`.
     /// - Throws: `.damaged` when the line is not whole any more, `.noLine` when no record can be there, `.io`.
     public func read(at offset: UInt64) throws(JournalError) -> Record {
-        let current = current(offset)
-        if let move, offset & Self.half != base, offset - move.oldBase < move.result.tailOld {
-            let earlier = EarlierRecords(move.file, size: move.result.tailOld)
-            return try earlier.read(at: offset - move.oldBase).moved(to: offset)
-        }
-        guard current & Self.half == base else { throw JournalError(.noLine(offset: offset), file: file.path) }
-        return try read(current - base).moved(to: current)
-    }
-
-    private func read(_ offset: UInt64) throws(JournalError) -> Record {
         if offset < size { return try EarlierRecords(file, size: size).read(at: offset) }
         let index = offset - size
         let isInFlight = index < UInt64(inFlight.count)
@@ -41,11 +31,6 @@ extension Log {
     public func records(
         from offset: UInt64, limit: Int, _ body: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> UInt64? {
-        guard offset < 2 * Self.half else { return nil }
-        let offset = offset == 0 ? 0 : current(offset) ^ base
-        guard offset < size || offset & Self.half == 0 else {
-            throw JournalError(.noLine(offset: offset), file: file.path)
-        }
         guard offset < size else { return nil }
         if offset > 0 {
             var before: [UInt8] = [0]
@@ -68,8 +53,8 @@ extension Log {
             guard case .record(let seq, let durable, let operation, let json) = line else { continue }
             rest -= 1
             try body(
-                Record(seq: seq, durable: durable, operation: operation, offset: base | segment.offset, json: json))
+                Record(seq: seq, durable: durable, operation: operation, offset: segment.offset, json: json))
         }
-        return next < size ? base | next : nil
+        return next < size ? next : nil
     }
 }

@@ -21,10 +21,3 @@ public struct Record: Sendable {
     /// The whole line.
     public let json: JSONValue
 }
-
-extension Record {
-    /// The same at another offset.
-    func moved(to offset: UInt64) -> Record {
-        Record(seq: seq, durable: durable, operation: operation, offset: offset, json: json)
-    }
-}

@@ -21,7 +21,7 @@ struct Rewrite: ~Copyable {
         self.path = path
         // Never an existing file: it might be the log itself under another name.
         unsafe unlink(path + ".new")
-        file = try LogFile(path + ".new", O_RDWR | O_CREAT | O_EXCL, knownAs: path)
+        file = try LogFile(path + ".new", O_RDWR | O_CREAT | O_EXCL)
         buffer.appendHead(log: name, id: id, generation: generation)
     }
 

@@ -66,18 +66,6 @@ struct HashIndex {
         count -= 1
     }
 
-    /// Gives a key that was inserted with one offset another one; without effect when it has not that one.
-    mutating func move(_ key: [UInt8], from old: UInt64, to new: UInt64) {
-        precondition(new > 0 && new <= Self.maximumOffset)
-        let tag = tag(key)
-        var slot = home(tag)
-        while slots[slot] != tag << 36 | old {
-            guard slots[slot] != 0 else { return }
-            slot = next(slot)
-        }
-        slots[slot] = tag << 36 | new
-    }
-
     private mutating func grow() {
         let old = slots
         bits += 1

@@ -26,9 +26,9 @@ struct Registry {
     private(set) var profiles: [Text: DeviceProfile] = [:]
     private var profileByKey: [Text: Text] = [:]
     private var deviceCounts: [Text: UInt32] = [:]
-    var byId: HashIndex
-    var byName: HashIndex
-    var byCredentialsId: HashIndex
+    private(set) var byId: HashIndex
+    private var byName: HashIndex
+    private var byCredentialsId: HashIndex
 
     init(seed: UInt64) {
         byId = HashIndex(seed: seed)

@@ -8,8 +8,8 @@ extension Registry {
     }
 
     mutating func replay(device record: Record, _ earlier: EarlierRecords) throws(JournalError) {
-        guard record.offset < Log.half else {
-            throw JournalError(.unreadable(why: "it lies behind the first 32 GiB"), file: earlier.file)
+        guard record.offset <= HashIndex.maximumOffset else {
+            throw JournalError(.unreadable(why: "it lies behind the first 64 GiB"), file: earlier.file)
         }
         let event = try earlier.decode(record) { record throws(InvalidRecord) in try Event(deviceRecord: record) }
         let id =

@@ -14,12 +14,8 @@ public import Provisioning
 public final class Store {
     private let directory: StateDirectory
     private let profilesLog: Log
-    let devicesLog: Log
-    let journal: Journal
-    /// Called when a log has been written anew, with its name and its length now, or why it could not be.
-    public var onCompaction: ((String, UInt64, JournalError?) -> Void)?
-    var following: Following?
-    var compactionPause: UInt64 = 0
+    private let devicesLog: Log
+    private let journal: Journal
     /// Called when the disk takes no writes any more, and with nil when it takes them again.
     public var onSuspension: ((Journal.Suspension?) -> Void)?
     /// What opening the logs found, for people.
@@ -30,7 +26,6 @@ public final class Store {
     private var gate = ReplyGate()
     var windows: RepeatWindows
     private var changes = Changes()
-    private var hasMoreToFollow = false
     private var marks: Marks
     private var marksDue: Duration?
 
@@ -64,7 +59,6 @@ public final class Store {
         journal.onDurable = { [unowned self] in release() }
         journal.onTakenBack = { [unowned self] in takeBack() }
         journal.onResumed = { [unowned self] in resume() }
-        journal.onCompacted = { [unowned self] log, error in compacted(log, error) }
     }
 
     /// Where the state is, absolute.
@@ -101,7 +95,7 @@ public final class Store {
     ///   - now: milliseconds since 1970.
     /// - Throws: `.lineTooLong`, `.suspended` and the like; then nothing has changed.
     public func put(_ device: Device, now: Int64) throws(JournalError) {
-        guard devicesLog.size < Log.half - (1 << 30) else {
+        guard devicesLog.size < HashIndex.maximumOffset - (1 << 30) else {
             throw JournalError(.exhausted, file: "devices.jsonl")
         }
         let old = try registry.device(id: device.id, read)
@@ -150,7 +144,6 @@ public final class Store {
     private func takeBack() {
         changes.revert(&registry)
         windows.takeBack(to: devicesLog.seq)
-        followAgain()
         // Marks may have been cut off with the rest; the next ones say all again.
         marks = Marks(profiles: 0, devices: 0, settled: 0)
         marksDue = nil
@@ -205,7 +198,6 @@ public final class Store {
     private func release() {
         changes.settle(profiles: profilesLog.durableSeq, devices: devicesLog.durableSeq)
         while let reply = gate.next(through: journal.durablePosition) { reply(nil) }
-        compactIfWorthwhile()
     }
 
     // MARK: - Reading
@@ -229,8 +221,7 @@ public final class Store {
             let slice = min(left, 32)
             next = try devicesLog.records(from: cursor, limit: slice) { (record) throws(JournalError) in
                 guard let device = try? Device(record),
-                    let found = try registry.device(id: device.id, read)?.offset,
-                    devicesLog.current(found) == record.offset
+                    try registry.device(id: device.id, read)?.offset == record.offset
                 else { return }
                 body(device)
             }
@@ -250,12 +241,11 @@ extension Store: EventSource {
     public var descriptor: CInt? { journal.descriptor }
 
     /// Time until the logs want a mark, or until the disk is tried again.
-    public var timeout: Duration? { hasMoreToFollow ? .zero : journal.timeout ?? marksDue.map { $0 - .monotonic } }
+    public var timeout: Duration? { journal.timeout ?? marksDue.map { $0 - .monotonic } }
 
     /// Releases what has become durable, and keeps the marks.
     public func run() {
         journal.run()
-        hasMoreToFollow = follow()
         guard suspension == nil, let due = marksDue, due <= .monotonic else { return }
         marksDue = keepMarks().map { .monotonic + $0 }
     }
