@@ -106,6 +106,12 @@ struct Registry {
         }
     }
 
+    /// Takes away a profile whose newest state cannot be read: nobody is provisioned by an older one.
+    mutating func withdraw(profile id: Text) { apply(.profileDeleted(id: id), at: 0) }
+
+    /// Whether the newest line of the device is the one at the offset; reads nothing.
+    func isNewest(_ id: Text, at offset: UInt64) -> Bool { byId.candidates(id.utf8).contains(offset) }
+
     /// Notes that the newest state of a device is on a line that cannot be read: whoever looks for it learns that.
     mutating func lose(_ old: Located, at offset: UInt64) {
         remove(old)

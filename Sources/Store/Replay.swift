@@ -53,6 +53,7 @@ extension Store {
     /// - Parameter directory: the state directory, whose permissions the caller has checked.
     /// - Throws: damage, and failures of the disk.
     public static func inspect(_ directory: String) throws(JournalError) -> Inspection {
+        try checkBothThere(directory)
         var registry = Registry(seed: 0)
         let profiles = try Log.verify(directory: directory, name: "profiles") {
             (record, earlier) throws(JournalError) in try registry.replay(profile: record, earlier)

@@ -1,3 +1,5 @@
+internal import CLinux
+internal import Glibc
 internal import JSON
 internal import Journal
 internal import Provisioning
@@ -18,12 +20,39 @@ extension Store {
 
     typealias Opened = (opened: (log: Log, recovery: Recovery), damaged: [SetAside])
 
+    /// Refuses a state one of whose logs was emptied or deleted: each log proves the other one.
+    ///
+    /// Both heads are on disk before the first record of either. So a log without a whole head, beside one that holds
+    /// more than its head, is not a fresh start.
+    static func checkBothThere(_ directory: String) throws(JournalError) {
+        for (name, other) in [("profiles", "devices"), ("devices", "profiles")]
+        where size(of: "\(directory)/\(name).jsonl") < 100 && size(of: "\(directory)/\(other).jsonl") > 200 {
+            let why = "it is empty or missing, though \(other).jsonl holds records"
+            throw JournalError(.damaged(offset: 0, line: nil, why: why), file: "\(directory)/\(name).jsonl")
+        }
+    }
+
+    private static func size(of path: String) -> Int {
+        var info = stat()
+        return unsafe lstat(path, &info) == 0 ? Int(info.st_size) : 0
+    }
+
     static func openProfiles(
         _ directory: String, _ registry: inout Registry, _ damage: Damage
     ) throws(JournalError) -> Opened {
-        try open(directory, "profiles", &registry, damage) { (registry, record, earlier) throws(JournalError) in
+        var newest: [Text: UInt64] = [:]
+        let found = try open(directory, "profiles", &registry, damage) {
+            (registry, record, earlier) throws(JournalError) in
             try registry.replay(profile: record, earlier)
+            if let id = record.json["profile"]?["id"]?["id"]?.text { newest[id] = record.offset }
         }
+        // What a damaged line said is not known: it may have ended the profile, or changed its secret.
+        for line in found.damaged {
+            for (id, offset) in newest where offset < line.offset && (line.id == nil || Text(line.id ?? "") == id) {
+                registry.withdraw(profile: id)
+            }
+        }
+        return found
     }
 
     static func openDevices(

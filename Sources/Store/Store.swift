@@ -42,6 +42,7 @@ public final class Store {
         retryInterval: Duration = Journal.retryInterval,
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(JournalError) {
+        try Self.checkBothThere(directory.path)
         var random = SystemRandom()
         var registry = Registry(seed: random.next())
         let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage)
@@ -220,9 +221,7 @@ public final class Store {
         while let cursor = next, left > 0, left == limit || .monotonic < deadline {
             let slice = min(left, 32)
             next = try devicesLog.records(from: cursor, limit: slice) { (record) throws(JournalError) in
-                guard let device = try? Device(record),
-                    try registry.device(id: device.id, read)?.offset == record.offset
-                else { return }
+                guard let device = try? Device(record), registry.isNewest(device.id, at: record.offset) else { return }
                 body(device)
             }
             left -= slice

@@ -1,0 +1,79 @@
+"""What a log that was emptied, deleted or damaged must never lead to: a fresh start, or an older state served."""
+
+import pytest
+
+import journal
+from harness import Hub
+
+
+@pytest.fixture
+def kept(hub, profile):
+    """A stopped hub with a profile, and a device that has a newer state."""
+    hub.provision(profile.request("boiler"))
+    device = hub.device("boiler")
+    path = f"/api/plugins/telemetry/DEVICE/{device['id']['id']}/attributes/SERVER_SCOPE"
+    assert hub.admin("POST", path, {"floor": 3}).status == 200
+    hub.provision(profile.request("pump"))
+    hub.stop()
+    return hub
+
+
+@pytest.mark.parametrize("name", ["devices.jsonl", "profiles.jsonl"])
+@pytest.mark.parametrize("way", ["emptied", "deleted", "cut short"])
+def test_a_log_that_is_gone_is_no_fresh_start(kept, name, way):
+    """The other log proves that there was one. It was taken for a new state, and every device forgotten."""
+    path = kept.state / name
+    content = path.read_bytes()
+    path.unlink()
+    if way != "deleted":
+        path.write_bytes(b"" if way == "emptied" else content[:50])
+        path.chmod(0o600)
+    run = kept.refused()
+    assert run.code == 65 and name in run.err and "empty or missing" in run.err, run
+    assert kept.cli("check", "--state", str(kept.state)).code == 65
+    path.write_bytes(content)
+    path.chmod(0o600)
+    kept.start()
+    assert kept.status()["devices"] == 2
+
+
+def damage(path, number):
+    """Flips a bit in the checksum of the line of this number, which stays readable."""
+    data = bytearray(path.read_bytes())
+    line = next(line for line in journal.read(path).lines if line.json.get("seq") == number)
+    data[line.offset + len(line.raw.rstrip()) - 5] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_profile_whose_end_is_damaged_provisions_nobody(hub):
+    """Under serve-rest its older state was served again: a key that had been withdrawn worked."""
+    profile = hub.create_profile()
+    assert hub.admin("DELETE", f"/api/deviceProfile/{profile.id}").status == 200
+    other = hub.create_profile("Q")
+    hub.stop()
+    damage(hub.state / "profiles.jsonl", 2)
+    rest = Hub("store.damaged=serve-rest")
+    try:
+        for name in ("profiles.jsonl", "devices.jsonl"):
+            (rest.state / name).write_bytes((hub.state / name).read_bytes())
+            (rest.state / name).chmod(0o600)
+        rest.start()
+        rest.guard(profile.secret, other.secret)
+        assert rest.provision(profile.request("boiler")).json["status"] == "NOT_FOUND"
+        assert rest.provision(other.request("boiler")).json["status"] == "SUCCESS"
+    finally:
+        rest.close()
+
+
+def test_one_lost_device_does_not_end_the_list(kept):
+    """Its superseded line is still whole; looking for its newest state made the whole list fail."""
+    damage(kept.state / "devices.jsonl", 2)
+    rest = Hub("store.damaged=serve-rest")
+    try:
+        for name in ("profiles.jsonl", "devices.jsonl"):
+            (rest.state / name).write_bytes((kept.state / name).read_bytes())
+            (rest.state / name).chmod(0o600)
+        rest.start()
+        assert [device["name"] for device in rest.devices()] == ["pump"]
+    finally:
+        rest.close()
