@@ -19,13 +19,6 @@ public enum Digest {
         precondition(unsafe done != nil, "libcrypto without HMAC-SHA256")
         return code
     }
-
-    /// SHA-256 (FIPS 180-4), 32 bytes.
-    static func sha256(_ bytes: [UInt8]) -> [UInt8] {
-        var digest = [UInt8](repeating: 0, count: 32)
-        _ = unsafe SHA256(bytes, bytes.count, &digest)
-        return digest
-    }
 }
 
 /// The lower-case hexadecimal digit of 0 to 15.

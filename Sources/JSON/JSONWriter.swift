@@ -133,9 +133,11 @@ public struct JSONWriter: Sendable {
     }
 
     private mutating func escape(_ utf8: [UInt8]) {
-        var isPlain = true
-        for byte in utf8 where byte < 0x20 || byte == 0x22 || byte == 0x5C || byte == 0xE2 { isPlain = false }
-        if isPlain {
+        var special: UInt8 = 0
+        for byte in utf8 {
+            special |= (byte < 0x20 ? 1 : 0) | (byte == 0x22 ? 1 : 0) | (byte == 0x5C ? 1 : 0) | (byte == 0xE2 ? 1 : 0)
+        }
+        if special == 0 {
             bytes.append(contentsOf: utf8)
             return
         }
