@@ -73,7 +73,10 @@ public final class AuditLog: EventSource {
     /// Time until counts are due, or until writing is tried again.
     public var timeout: Duration? {
         if pendingLines > 0 { return .zero }
-        return [changes.due, refusals.due, retry].compactMap { $0 }.min().map { $0 - .monotonic }
+        var first = retry
+        if let due = changes.due { first = min(first ?? due, due) }
+        if let due = refusals.due { first = min(first ?? due, due) }
+        return first.map { $0 - .monotonic }
     }
 
     /// Nothing: all is done before the wait.

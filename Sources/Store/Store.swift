@@ -13,8 +13,8 @@ public import Provisioning
 /// group commit.
 public final class Store {
     private let directory: StateDirectory
-    private let profilesLog: Log
-    private let devicesLog: Log
+    let profilesLog: Log
+    let devicesLog: Log
     private let journal: Journal
     /// Called when the disk takes no writes any more, and with nil when it takes them again.
     public var onSuspension: ((Journal.Suspension?) -> Void)?
