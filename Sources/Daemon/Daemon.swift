@@ -27,11 +27,16 @@ public enum Daemon {
 
     /// Checks configuration and state as a start would, and changes nothing.
     ///
+    /// A process of root becomes one of the state directory's owner, once it has read the configuration.
+    ///
     /// - Parameter options: what the command line says.
     /// - Returns: one line for people for each thing that is fine.
     /// - Throws: the first thing that is not.
     public static func check(_ options: ServeOptions) throws(DaemonError) -> [String] {
         let configuration = try options.configuration()
+        do throws(StateError) { try StateDirectory.actAsOwner(of: options.stateDirectory) } catch {
+            throw DaemonError(error)
+        }
         if configuration.mqtt.url != nil { _ = try configuration.mqtt.login() }
         var lines = ["configuration: \(options.file ?? "all defaults")"]
         guard unsafe access(options.stateDirectory, F_OK) == 0 else {

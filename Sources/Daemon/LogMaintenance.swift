@@ -14,11 +14,16 @@ extension Daemon {
 
     /// Reads all logs of a state from beginning to end and changes nothing; a hub may be using them.
     ///
+    /// A process of root becomes one of the directory's owner, as in the functions below.
+    ///
     /// - Parameter state: the state directory.
     /// - Returns: a verdict on each log.
     /// - Throws: when the directory cannot be used, or a log cannot be read.
     public static func verifyLogs(_ state: String) throws(DaemonError) -> [LogVerdict] {
-        do throws(StateError) { try StateDirectory.check(state) } catch { throw DaemonError(error) }
+        do throws(StateError) {
+            try StateDirectory.actAsOwner(of: state)
+            try StateDirectory.check(state)
+        } catch { throw DaemonError(error) }
         var verdicts: [LogVerdict] = []
         for report in Store.verify(state) {
             switch report.result {
@@ -45,6 +50,7 @@ extension Daemon {
     ) throws(DaemonError) -> [String] {
         let directory: StateDirectory
         do {
+            try StateDirectory.actAsOwner(of: state)
             try StateDirectory.check(state)
             directory = try StateDirectory.open(state)
         } catch { throw DaemonError(error) }
@@ -68,6 +74,7 @@ extension Daemon {
     ) throws(DaemonError) -> [String] {
         let directory: StateDirectory
         do {
+            try StateDirectory.actAsOwner(of: state)
             try StateDirectory.check(state)
             directory = try StateDirectory.open(state)
         } catch { throw DaemonError(error) }

@@ -61,6 +61,34 @@ public struct StateDirectory: ~Copyable {
             try checkPrivate("\(path)/\(name)", isDirectory: false)
         }
     }
+
+    /// Makes a process of root one of the user to whom the directory belongs, for good; changes nothing for others.
+    ///
+    /// For commands that root runs on a hub's state, before they open anything in it: what they make is the hub's, and
+    /// what the hub's user has put there, such as a symbolic link, leads nowhere that this user may not go himself.
+    /// The group is the user's own (passwd(5)), or the directory's if the user is not known.
+    ///
+    /// - Throws: when the system refuses, such as in a container without CAP_SETUID; do not go on then.
+    public static func actAsOwner(of path: String) throws(StateError) {
+        var info = stat()
+        guard geteuid() == 0, unsafe lstat(withoutSlashes(path), &info) == 0, info.st_mode & S_IFMT == S_IFDIR,
+            info.st_uid != 0
+        else { return }
+        do { try become(info.st_uid, unsafe getpwuid(info.st_uid)?.pointee.pw_gid ?? info.st_gid) } catch {
+            let why = "\(path) belongs to uid \(info.st_uid), whose rights cannot be taken on: \(error)"
+            throw StateError(kind: .system(error), description: "\(why); run the command as this user")
+        }
+    }
+}
+
+/// Takes on a user's rights and gives up root's (setuid(2)), without a way back.
+private func become(_ user: uid_t, _ group: gid_t) throws(SystemError) {
+    try system("setgroups") { setgroups(0, nil) }
+    try system("setgid", "\(group)") { setgid(group) }
+    try system("setuid", "\(user)") { setuid(user) }
+    guard getuid() == user, geteuid() == user, getegid() == group, setuid(0) == -1 else {
+        throw SystemError("setuid", "\(user)", code: EPERM)
+    }
 }
 
 /// The path without slashes at its end, behind which a symbolic link would go unnoticed.
