@@ -64,6 +64,8 @@ let package = Package(
         target("HTTPServer", ["CLinux", "CMicrohttpd", "EventLoop", "HTTPMessage"]),
         target("MQTTClient", ["CLinux", "CMosquitto", "EventLoop"]),
         target("DeviceAPI", ["CoAPMessage", "Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
+        target(
+            "Upstream", ["Crypto", "EventLoop", "JSON", "Journal", "MQTTClient", "Provisioning", "Store"]),
         target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
 
         target(
@@ -74,7 +76,7 @@ let package = Package(
             [
                 "AdminAPI", "Audit", "CLinux", "CoAPMessage", "CoAPServer", "Configuration", "Crypto",
                 "DeviceAPI", "EventLoop", "HTTPMessage", "HTTPServer", "JSON", "Journal", "MQTTClient", "Provisioning",
-                "Store", logging,
+                "Store", "Upstream", logging,
             ]),
         .executableTarget(
             name: "nearhub",
@@ -97,6 +99,12 @@ let package = Package(
         tests("MQTTClientTests", ["EventLoop", "MQTTClient"]),
         tests("ProvisioningTests", ["Crypto", "JSON", "Provisioning", "TestSupport"]),
         tests("StoreTests", ["JSON", "Journal", "Provisioning", "Store", "TestSupport"]),
+        tests(
+            "UpstreamTests",
+            [
+                "Crypto", "EventLoop", "JSON", "Journal", "MQTTClient", "Provisioning", "Store", "TestSupport",
+                "Upstream",
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,34 @@
+public import JSON
+public import Provisioning
+
+/// The newest state of one device, for upstream.
+public struct Change: Sendable {
+    /// What is to be told.
+    public enum Content: Sendable {
+        /// The device, and its profile if there is one.
+        case device(Device, DeviceProfile?)
+        /// It is gone.
+        case deleted
+    }
+
+    /// The number of its line in the device log.
+    public let seq: UInt64
+    /// The device's id.
+    public let device: Text
+    /// What is to be told.
+    public let content: Content
+    /// What upstream is to call it: the device's name with the prefix of the configuration, or what an administrator
+    /// chose; empty when it is gone.
+    public let upstreamName: Text
+    /// Whether upstream confirmed an earlier state of it: it must not be made there a second time.
+    public let wasConfirmed: Bool
+
+    /// A state of the given parts.
+    public init(seq: UInt64, device: Text, content: Content, upstreamName: Text, wasConfirmed: Bool = false) {
+        self.seq = seq
+        self.device = device
+        self.content = content
+        self.upstreamName = upstreamName
+        self.wasConfirmed = wasConfirmed
+    }
+}
