@@ -1,9 +1,12 @@
-"""Fixtures: a running hub, a profile on it, makers of hubs and of brokers. All are judged and removed afterwards."""
+"""Fixtures: a running hub, a profile on it, makers of hubs, brokers and links. All are judged and removed afterwards."""
 
 import pytest
 
 from broker import Broker
+from certificates import Certificates
 from harness import Hub
+from proxy import Proxy
+from thingsboard import ThingsBoard
 
 
 @pytest.fixture
@@ -39,6 +42,40 @@ def brokers():
 
 
 @pytest.fixture
+def thingsboards():
+    """Makes test doubles of ThingsBoard that are not started yet; see thingsboard.py."""
+    made = []
+
+    def make(**options):
+        made.append(ThingsBoard(**options))
+        return made[-1]
+
+    yield make
+    close_all(made)
+
+
+@pytest.fixture
+def proxies():
+    """Makes links to a port that can be cut, slowed and stalled; `proxies(port)`, see proxy.py."""
+    made = []
+
+    def make(port):
+        made.append(Proxy(port).start())
+        return made[-1]
+
+    yield make
+    close_all(made)
+
+
+@pytest.fixture(scope="session")
+def certificates():
+    """Certificates of servers, and the authority that signed them; see certificates.py."""
+    made = Certificates()
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def profile(hub):
     """An allow-create profile on `hub` with canary key and secret."""
     return hub.create_profile()
@@ -56,7 +93,7 @@ def shared_hub():
 
 
 def close_all(made):
-    """Closes every hub or broker, even if one of them is found guilty."""
+    """Closes every one that was made, even if one of them is found guilty."""
     failures = []
     for one in made:
         try:
