@@ -29,6 +29,8 @@ public struct Configuration: Sendable, Equatable {
 
         /// The broker; nil when MQTT is off.
         public internal(set) var url: BrokerAddress?
+        /// A file with the certificates that vouch for the broker; empty for those of the system.
+        public internal(set) var caFile = ""
         /// Who the hub is to the broker; of two with the same id the broker disconnects the older.
         public internal(set) var clientId = ""
         /// The user name; empty for none.

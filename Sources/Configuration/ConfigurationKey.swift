@@ -56,8 +56,14 @@ struct ConfigurationKey: Sendable {
         ConfigurationKey(
             section: "mqtt", name: "url", fallback: "", shape: .broker(\.mqtt.url),
             help: [
-                "The MQTT broker at which devices ask, mqtt://HOST or mqtt://HOST:PORT. The hub is its client, and",
-                "tries again for ever when the broker is away. Left empty, MQTT is off.",
+                "The MQTT broker at which devices ask, mqtt://HOST[:PORT], or mqtts://HOST[:PORT] for TLS. The hub",
+                "is its client, and tries again for ever when the broker is away. Left empty, MQTT is off.",
+            ]),
+        ConfigurationKey(
+            section: "mqtt", name: "ca-file", fallback: "", shape: .text(0...192, \.mqtt.caFile),
+            help: [
+                "A PEM file with the certificates that vouch for the broker of mqtts://. Left empty, those of the",
+                "system do, /etc/ssl/certs. The name in the url must be one that the broker's certificate names.",
             ]),
         ConfigurationKey(
             section: "mqtt", name: "client-id", fallback: "nearhub", shape: .text(1...128, \.mqtt.clientId),
@@ -72,8 +78,8 @@ struct ConfigurationKey: Sendable {
             section: "mqtt", name: "password-file", fallback: "", shape: .text(0...192, \.mqtt.passwordFile),
             help: [
                 "A file with the password for the broker, which nobody may read but its owner, root or the hub's",
-                "user. It is read at the start. The password goes over the network as it is: without TLS only a",
-                "broker on this host, or in a network you trust, keeps it secret.",
+                "user. It is read at the start. With mqtt:// the password goes over the network as it is: only a",
+                "broker on this host, or in a network you trust, keeps it secret; mqtts:// does anywhere.",
             ]),
         ConfigurationKey(
             section: "mqtt", name: "version", fallback: "5", shape: .version(\.mqtt.version),
@@ -152,16 +158,9 @@ struct ConfigurationKey: Sendable {
 
     private func broker(_ value: String, at location: String) throws(ConfigurationError) -> BrokerAddress {
         do { return try BrokerAddress(value) } catch {
-            switch error {
-            case .encrypted:
-                throw offence(
-                    value, "asks for TLS, which this version does not have towards brokers", at: location,
-                    advice: "use mqtt:// and a broker on this host or in a network you trust")
-            case .form:
-                throw offence(
-                    value, "is not mqtt://HOST or mqtt://HOST:PORT", at: location,
-                    advice: "an example is mqtt://127.0.0.1:1883")
-            }
+            throw offence(
+                value, "is not mqtt://HOST[:PORT] or mqtts://HOST[:PORT]", at: location,
+                advice: "an example is mqtt://127.0.0.1:1883")
         }
     }
 

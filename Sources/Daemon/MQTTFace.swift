@@ -39,6 +39,7 @@ final class MQTTFace {
     init(
         _ settings: Configuration.MQTT, _ broker: BrokerAddress, _ devices: DeviceAPI, _ logger: Logger
     ) throws(DaemonError) {
+        guard !broker.isEncrypted else { throw DaemonError(.configuration, "[mqtt] url: TLS is not built in yet") }
         self.devices = devices
         self.logger = logger
         topics = MQTTTopics(

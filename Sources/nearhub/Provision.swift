@@ -98,12 +98,10 @@ struct Provision: ParsableCommand {
         case (let url?, nil, nil): return try DeviceSide(url).provision
         case (nil, let url?, nil): return try CoAPDeviceSide(url).provision
         case (nil, nil, let url?):
-            let broker: BrokerAddress
-            do { broker = try BrokerAddress(url) } catch {
-                let why =
-                    error == .encrypted
-                    ? "this version speaks MQTT without TLS only" : "is not of the form mqtt://HOST[:PORT]"
-                throw Failure(.usage, printable(url), why, "an example is mqtt://192.0.2.2:1883")
+            guard let broker = try? BrokerAddress(url), !broker.isEncrypted else {
+                throw Failure(
+                    .usage, printable(url), "is not of the form mqtt://HOST[:PORT]",
+                    "an example is mqtt://192.0.2.2:1883")
             }
             return try MQTTDeviceSide(host: broker.host, port: broker.port, topicSuffix: mqttTopicSuffix).provision
         default: throw Failure(.usage, "usage", "one of --http, --coap and --mqtt says where the hub is")

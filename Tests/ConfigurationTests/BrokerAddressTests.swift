@@ -27,19 +27,21 @@ struct BrokerAddressTests {
         "mqtt://\u{1B}", "mqtt://" + String(repeating: "x", count: 254),
     ])
     func `anything else is refused`(url: String) {
-        #expect(throws: BrokerAddress.Flaw.form) { try BrokerAddress(url) }
+        #expect(throws: BrokerAddress.Flaw.self) { try BrokerAddress(url) }
     }
 
-    @Test func `TLS is refused by name`() {
-        #expect(throws: BrokerAddress.Flaw.encrypted) { try BrokerAddress("mqtts://broker") }
-        #expect(throws: ConfigurationError.self) {
-            try Configuration.load(file: nil, overrides: ["mqtt.url=mqtts://b"])
-        }
+    @Test func `mqtts means TLS, and port 8883 unless given`() throws {
+        let address = try BrokerAddress("MQTTS://broker")
+        #expect(address.isEncrypted)
+        #expect(address.description == "mqtts://broker:8883")
+        #expect(try BrokerAddress("mqtts://[::1]:1883").description == "mqtts://[::1]:1883")
+        #expect(try !BrokerAddress("mqtt://broker:8883").isEncrypted)
     }
 
     @Test func `the keys of mqtt are checked`() throws {
         let settings = [
             "mqtt.url=mqtt://b", "mqtt.version=3.1.1", "mqtt.response-topics=yes", "mqtt.client-id=hub-7",
+            "mqtt.ca-file=/etc/ca.pem",
         ]
         let mqtt = try Configuration.load(file: nil, overrides: settings).mqtt
         #expect(mqtt.url?.host == "b")
@@ -47,6 +49,7 @@ struct BrokerAddressTests {
         #expect(mqtt.responseTopics)
         #expect(!mqtt.sharedResponses)
         #expect(mqtt.clientId == "hub-7")
+        #expect(mqtt.caFile == "/etc/ca.pem")
         for bad in ["mqtt.version=4", "mqtt.shared-responses=true", "mqtt.client-id=", "mqtt.username=a\u{7}b"] {
             #expect(throws: ConfigurationError.self) { try Configuration.load(file: nil, overrides: [bad]) }
         }
