@@ -1,0 +1,478 @@
+"""The link to the upstream breaks, hangs, lies about who it is: `status` says what and since when, the log says it once,
+devices notice nothing, and what was made in the meantime arrives when it works again."""
+
+import random
+import re
+import ssl
+import threading
+import time
+
+import pytest
+
+import upstream
+from broker import free_port
+from harness import eventually
+from proxy import BlackHoleDNS
+from test_mqtt_broker import CONNACK, FakeBroker, answer
+from upstream import Observer, connected, percentile, provision_many, retained, settings, settled, shown
+
+MEBIBYTE = 1 << 20
+STANZA = re.compile(r"upstream", re.I)
+
+
+@pytest.fixture
+def open_broker(brokers):
+    """A plain broker that lets anybody in."""
+    return brokers(["max_queued_messages 0"], plugin=False, anonymous=True).start()
+
+
+def away(hub, seconds: float = 20) -> dict:
+    """Waits until `status` says that there is no connection and why."""
+    return eventually(lambda: (now := shown(hub))["state"] not in ("connected", "connecting") and now["reason"] and now,
+                      seconds)  # fmt: skip
+
+
+def log_lines(hub) -> list[str]:
+    """What the hub's log says of the upstream, at level info and above."""
+    return [one for one in hub.stderr.splitlines() if STANZA.search(one) and not re.match(r"<7>", one)]
+
+
+def works(hub, profile, numbers=iter(range(10**9))):
+    name = f"w{next(numbers)}"
+    assert hub.provision(profile.request(name)).json["status"] == "SUCCESS"
+
+
+# Away
+
+
+def test_without_a_dialect_there_is_no_upstream(hub):
+    now = shown(hub)
+    assert now["dialect"] == now["state"] == "off"
+
+
+def test_an_upstream_that_is_away_at_boot_is_found_later(hubs, brokers):
+    broker = brokers(plugin=False, anonymous=True)
+    broker.port = free_port()
+    hub = hubs(*settings("journal", broker.url)).start()
+    profile = hub.create_profile()
+    now = away(hub)
+    assert "refused" in now["reason"].lower() and now["state"] == "waiting" and now["nextTry"] is not None
+    for _ in range(20):
+        works(hub, profile)
+    since = away(hub)["since"]
+    time.sleep(2)
+    later = away(hub)
+    assert later["since"] == since or later["since"] > since + 500  # tries that fail in between do not begin it anew
+    assert len(log_lines(hub)) <= 3, log_lines(hub)  # once, not at each try
+    broker.start()
+    now = settled(hub, confirmed=20, seconds=40)
+    assert now["state"] == "connected" and now["reason"] is None
+
+
+def test_a_broker_that_comes_back_has_everything(hubs, open_broker):
+    hub = hubs(*settings("journal", open_broker.url)).start()
+    profile = hub.create_profile()
+    connected(hub)
+    count = 0
+    for end in (open_broker.kill9, open_broker.stop):
+        works(hub, profile)
+        settled(hub, confirmed=count + 1)
+        end()
+        away(hub)
+        works(hub, profile)
+        count += 2
+        open_broker.start()
+        settled(hub, confirmed=count, seconds=40)
+        assert len(retained(open_broker)) == count
+
+
+def test_a_hub_stops_in_time_whatever_upstream_does(hubs, proxies, open_broker):
+    link = proxies(open_broker.port)
+    hub = hubs(*settings("journal", link.url)).start()
+    profile = hub.create_profile()
+    works(hub, profile)
+    settled(hub, confirmed=1)
+    link.stall()
+    works(hub, profile)
+    hub.stop()  # judged when the hub is closed: it may take STOP_SECONDS
+    hub.start().stop()
+    link.refuse()
+    hub.start().stop()
+    for host in ("192.0.2.1", "no-such-host.invalid"):
+        hub.settings = settings("journal", f"mqtt://{host}")
+        hub.start().stop()
+
+
+def test_a_wrong_password_is_named_and_not_shown(hubs, brokers):
+    broker = brokers(plugin=False).start()
+    hub = hubs()
+    file = hub.file("password", "wrongPasswordOfTheHub")
+    hub.guard("wrongPasswordOfTheHub", broker.hub_password)
+    login = {"username": "nearhub", "password_file": file, "allow_plaintext": "yes"}
+    hub.settings = settings("journal", broker.url, **login)
+    hub.start()
+    profile = hub.create_profile()
+    now = away(hub)
+    assert re.search("auth|password", now["reason"].lower())
+    works(hub, profile)
+    time.sleep(3)
+    assert len(log_lines(hub)) <= 4, log_lines(hub)
+    file.write_text(broker.hub_password)
+    hub.restart()
+    settled(hub, confirmed=1)
+
+
+def test_what_the_brokers_rules_forbid_is_refused_by_name(hubs, brokers):
+    broker = brokers(plugin=False, users={"reader": "passwordOfReader"})
+    rules = broker.file("acl", "user reader\ntopic read nearhub/#\ntopic write nearhub/+/status\ntopic write nearhub/+/cursor\n")
+    broker.lines = [f"acl_file {rules}"]
+    broker.start()
+    hub = hubs()
+    password = hub.file("password", "passwordOfReader")
+    hub.guard("passwordOfReader")
+    hub.settings = settings("journal", broker.url, username="reader", password_file=password, allow_plaintext="yes")
+    hub.start()
+    profile = hub.create_profile()
+    hub.provision(profile.request("boiler"))
+    found = upstream.becomes(hub, "boiler", "refused")
+    assert found["reason"] == "NOT_AUTHORISED"
+    assert shown(hub)["state"] == "connected"
+
+
+# Half-dead links
+
+
+def test_a_link_that_is_cut_again_and_again(hubs, proxies, open_broker):
+    link = proxies(open_broker.port)
+    observer = Observer(open_broker)
+    hub = hubs(*settings("journal", link.url)).start()
+    profile = hub.create_profile()
+    for number in range(8):
+        connected(hub, 60)
+        provision_many(hub, profile, 100, f"r{number}-")
+        time.sleep(random.uniform(0, 0.05))
+        link.cut()
+    settled(hub, confirmed=800, seconds=90)
+    observer.close()
+    assert {one["name"] for one in retained(open_broker).values()} == {one["name"] for one in hub.devices()}
+    assert link.connections >= 8
+
+
+def test_a_slow_link_carries_everything_in_the_end(hubs, proxies, open_broker):
+    link = proxies(open_broker.port)
+    link.rate, link.delay = 40_000, 0.1
+    hub = hubs(*settings("journal", link.url)).start()
+    provision_many(hub, hub.create_profile(), 300)
+    settled(hub, confirmed=300, seconds=90)
+    assert len(retained(open_broker)) == 300
+
+
+def test_a_slow_link_to_thingsboard(hubs, proxies, thingsboards):
+    server = thingsboards().start()
+    link = proxies(server.port)
+    link.rate, link.delay = 20_000, 0.05
+    hub = hubs(*settings("thingsboard", link.url, rate="unlimited")).start()
+    profile = hub.create_profile("meters")
+    server.tenant.add_profile("meters", profile.key, profile.secret)
+    provision_many(hub, profile, 100)
+    settled(hub, confirmed=100, seconds=90)
+    assert len(server.tenant.devices) == 100 and server.most_open == 1
+
+
+@pytest.mark.slow
+def test_a_black_hole_is_noticed_by_silence(hubs, proxies, open_broker):
+    link = proxies(open_broker.port)
+    hub = hubs(*settings("journal", link.url)).start()
+    profile = hub.create_profile()
+    works(hub, profile)
+    settled(hub, confirmed=1)
+    link.stall()
+    began = time.monotonic()
+    for _ in range(50):
+        works(hub, profile)
+    now = away(hub, 60)
+    took = time.monotonic() - began
+    print(f"\nnoticed after {took:.1f} s: {now['reason']}")
+    assert took < 45  # two times and a half the keep-alive of 15 s
+    link.resume()
+    link.cut()
+    settled(hub, confirmed=51, seconds=60)
+    assert len(retained(open_broker)) == 51
+
+
+def p99(hub, profile, label: str) -> float:
+    """The p99 in milliseconds of 3,000 devices, 4 at a time."""
+    return percentile(provision_many(hub, profile, 3000, label, connections=4).values()) * 1000
+
+
+def test_provisioning_beside_a_bad_upstream_is_as_fast_as_beside_none(hubs, proxies, open_broker):
+    link = proxies(open_broker.port)
+    beside = hubs("log.level=info").start()
+    hub = hubs(*settings("journal", link.url), "log.level=info").start()
+    profiles = {hub: hub.create_profile(), beside: beside.create_profile()}
+    connected(hub)
+    figures: dict[str, list[float]] = {}
+
+    def compare(kind: str):
+        for label, one in (("without", beside), (kind, hub), ("without", beside), (kind, hub)):
+            serial = f"{len(figures)}-{sum(map(len, figures.values()))}-"
+            figures.setdefault(label, []).append(p99(one, profiles[one], serial))
+
+    compare("a good one")
+    link.stall()
+    compare("stalled")
+    link.resume()
+    link.rate = 5000
+    compare("slow")
+    link.refuse()
+    away(hub)
+    compare("refusing")
+    print("\nprovisioning p99, ms: " + ", ".join(f"{kind} {min(one):.1f}" for kind, one in figures.items()))
+    for kind, one in figures.items():
+        assert min(one) < 8 * max(min(figures["without"]), 2), kind
+
+
+@pytest.mark.skipif(bool(BlackHoleDNS.why_not()), reason=str(BlackHoleDNS.why_not()))
+def test_dns_that_never_answers_holds_nobody_up(hubs):
+    resolver = BlackHoleDNS()
+    try:
+        beside = hubs("log.level=info").start()
+        hub = hubs(*settings("journal", "mqtt://broker.example.org"), "log.level=info")
+        hub.limits = resolver.wrapper
+        hub.start()
+        assert shown(hub)["state"] in ("connecting", "waiting")
+        eventually(lambda: resolver.questions)
+        profiles = {hub: hub.create_profile(), beside: beside.create_profile()}
+        figures = {"with": [], "without": []}
+        for number in range(2):
+            figures["without"].append(p99(beside, profiles[beside], f"a{number}-"))
+            figures["with"].append(p99(hub, profiles[hub], f"b{number}-"))
+        without, beside_it = min(figures["without"]), min(figures["with"])
+        print(f"\nprovisioning p99, ms: without an upstream {without:.1f}, beside a black hole for DNS {beside_it:.1f}")
+        assert shown(hub)["confirmed"] == 0
+        assert beside_it < 8 * max(without, 2)
+        hub.stop()  # may take STOP_SECONDS, while the thread still asks
+    finally:
+        resolver.close()
+
+
+def test_another_client_of_the_same_id_is_named(hubs, open_broker):
+    hub = hubs(*settings("journal", open_broker.url)).start()
+    profile = hub.create_profile()
+    connected(hub)
+    client_id = "nearhub-" + shown(hub)["hub"][:16]
+    from devices import MQTTDevice
+
+    seen = set()
+    for _ in range(4):
+        other = MQTTDevice(open_broker, client_id=client_id, version=5)
+        eventually(lambda: (now := shown(hub))["reason"] and seen.add(now["reason"]) is None, 10)
+        other.client.loop_stop()
+        other.client._sock_close() if hasattr(other.client, "_sock_close") else other.close()
+        connected(hub, 60)
+    assert any(re.search("another client|taken over", one, re.I) for one in seen), seen
+    works(hub, profile)
+    settled(hub, confirmed=1)
+
+
+@pytest.mark.parametrize("lie", [
+    answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), answer(bytes(range(256)) * 64), answer(b"\x20\xff\xff\xff\xff\xff"),
+    answer(CONNACK, b"\x00" * 4096), answer(CONNACK, CONNACK), answer(), answer(b"\x20\x03\x00\x87\x00"),
+    answer(b"\x20\x02\x00\x05"), answer(CONNACK, b"\x40\x02\x00\x01" * 10_000), answer(CONNACK, b"\x90\x04\x00\x01\x00\x87"),
+    answer(CONNACK, b"\x32\xff\xff\xff\x7f", flood=32), answer(b"\x20\xff\xff\xff\x7f", flood=32),
+], ids=[
+    "http", "noise", "length", "zeros", "twice", "nothing", "refused", "3.1.1-connack", "pubacks", "suback-refused",
+    "256-MiB-flood", "256-MiB-connack",
+])  # fmt: skip
+@pytest.mark.parametrize("dialect", ["journal", "thingsboard"])
+def test_an_upstream_that_lies_does_no_harm(hubs, lie, dialect):
+    with FakeBroker(lie) as fake:
+        hub = hubs(*settings(dialect, fake.url), data_limit=192 * MEBIBYTE).start()
+        profile = hub.create_profile()
+        before = hub.peak_memory
+        works(hub, profile)
+        eventually(lambda: fake.connections >= 2 or fake.over.is_set(), 30)
+        works(hub, profile)
+        assert hub.peak_memory - before < 16 * MEBIBYTE
+        assert shown(hub)["confirmed"] == 0
+
+
+# TLS
+
+
+@pytest.fixture
+def tls_broker(brokers, certificates):
+    """Makes a broker with a listener for TLS; its certificate is one of certificates.py."""
+
+    def make(name, *lines):
+        broker = brokers(
+            [f"certfile {certificates.file(name + '.pem')}", f"keyfile {certificates.file(name + '.key')}", *lines],
+            plugin=False, anonymous=True,
+        )  # fmt: skip
+        return broker.start()
+
+    return make
+
+
+def secure(broker, host="localhost") -> str:
+    return f"mqtts://{host}:{broker.port}"
+
+
+def test_tls_with_a_certificate_that_is_right(hubs, tls_broker, certificates):
+    broker = tls_broker("localhost")
+    hub = hubs(*settings("journal", secure(broker), ca_file=certificates.file("ca.pem"))).start()
+    works(hub, hub.create_profile())
+    assert settled(hub, confirmed=1)["state"] == "connected"
+
+
+@pytest.mark.parametrize("name, host", [
+    ("other", "localhost"), ("expired", "localhost"), ("stranger", "localhost"), ("localhost", "127.0.0.1"),
+])  # fmt: skip
+@pytest.mark.parametrize("dialect", ["journal", "thingsboard"])
+def test_tls_with_a_certificate_that_is_wrong(hubs, tls_broker, certificates, name, host, dialect):
+    broker = tls_broker(name)
+    time.sleep(1.1 if name == "expired" else 0)
+    hub = hubs(*settings(dialect, secure(broker, host), ca_file=certificates.file("ca.pem"))).start()
+    profile = hub.create_profile()
+    now = away(hub)
+    assert re.search("tls|certificate", now["reason"], re.I), now
+    works(hub, profile)
+    time.sleep(1)
+    assert shown(hub)["confirmed"] == 0 and not re.search("New client connected", broker.log)
+
+
+def test_tls_with_the_systems_authorities_does_not_trust_ours(hubs, tls_broker):
+    broker = tls_broker("localhost")
+    hub = hubs(*settings("journal", secure(broker))).start()
+    assert re.search("tls|certificate", away(hub)["reason"], re.I)
+
+
+def test_tls_below_1_2_is_refused(hubs, thingsboards, certificates):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.file("localhost.pem"), certificates.file("localhost.key"))
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    server = thingsboards(tls=context, forgives=True).start()
+    url = server.url.replace("127.0.0.1", "localhost")
+    hub = hubs(*settings("thingsboard", url, ca_file=certificates.file("ca.pem"))).start()
+    works(hub, hub.create_profile())
+    away(hub)
+    assert not server.sessions
+
+
+def test_tls_to_thingsboard(hubs, thingsboards, certificates):
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.file("localhost.pem"), certificates.file("localhost.key"))
+    server = thingsboards(tls=context).start()
+    url = server.url.replace("127.0.0.1", "localhost")
+    hub = hubs(*settings("thingsboard", url, ca_file=certificates.file("ca.pem"), rate="unlimited")).start()
+    profile = hub.create_profile("meters")
+    server.tenant.add_profile("meters", profile.key, profile.secret)
+    provision_many(hub, profile, 50)
+    settled(hub, confirmed=50)
+
+
+# Configuration
+
+
+def test_a_server_without_tls_never_sees_the_password(hubs, certificates):
+    """mqtts:// to a port that speaks plain MQTT: nothing but a TLS greeting may arrive there."""
+    got = []
+
+    def keep(connection):
+        connection.settimeout(1)
+        try:
+            while data := connection.recv(65536):
+                got.append(data)
+        except TimeoutError:
+            pass
+
+    with FakeBroker(keep) as fake:
+        hub = hubs()
+        password = hub.file("password", "passwordOfTheHub")
+        hub.guard("passwordOfTheHub")
+        url = fake.url.replace("mqtt://127.0.0.1", "mqtts://localhost")
+        files = {"password_file": password, "ca_file": certificates.file("ca.pem")}
+        hub.settings = settings("journal", url, username="hub-user", **files)
+        hub.start()
+        eventually(lambda: got, 20)
+        away(hub)
+    sent = b"".join(got)
+    assert sent[0] == 0x16 and b"passwordOfTheHub" not in sent and b"hub-user" not in sent
+
+
+BAD = {
+    "no-url": {"dialect": "journal"},
+    "unknown-dialect": {"dialect": "aws", "url": "mqtt://127.0.0.1"},
+    "bad-url": {"dialect": "journal", "url": "http://127.0.0.1"},
+    "password-over-plain-tcp": {"dialect": "journal", "url": "mqtt://127.0.0.1", "username": "u", "password-file": "PASSWORD"},
+    "password-is-missing": {"dialect": "journal", "url": "mqtts://127.0.0.1", "username": "u", "password-file": "/nowhere"},
+    "authorities-are-missing": {"dialect": "journal", "url": "mqtts://127.0.0.1", "ca-file": "/nowhere"},
+    "authorities-are-none": {"dialect": "journal", "url": "mqtts://127.0.0.1", "ca-file": "PASSWORD"},
+    "window-0": {"dialect": "journal", "url": "mqtt://127.0.0.1", "window": "0"},
+    "window-101": {"dialect": "journal", "url": "mqtt://127.0.0.1", "window": "101"},
+    "sessions-17": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "sessions": "17"},
+    "rate-0": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "rate": "0"},
+    "rate-much": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "rate": "10001"},
+    "key-without-secret": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "provision-key-file": "PASSWORD"},
+}
+
+
+@pytest.mark.parametrize("keys", BAD.values(), ids=BAD.keys())
+def test_a_configuration_that_cannot_be_is_refused_with_file_and_line(hubs, keys):
+    hub = hubs()
+    password = hub.file("password", "passwordOfTheHub")
+    hub.guard("passwordOfTheHub")
+    lines = [f"{name} = {value}".replace("PASSWORD", str(password)) for name, value in keys.items()]
+    text = hub.configuration.read_text()
+    hub.configuration.write_text(text + "\n[upstream]\n" + "\n".join(lines) + "\n")
+    first = text.count("\n") + 2
+    for run in (hub.refused(), hub.cli("check", "--state", hub.state)):
+        assert run.code == 78, run
+        named = re.search(re.escape(str(hub.configuration)) + r":(\d+)", run.out + run.err)
+        assert named and first <= int(named[1]) <= first + len(lines), run
+
+
+def test_who_the_hub_is_does_not_change(hubs, open_broker):
+    hub = hubs(*settings("journal", open_broker.url)).start()
+    connected(hub)
+    identity = shown(hub)["hub"]
+    assert re.fullmatch("[0-9a-f]{32}", identity)
+    hub.restart()
+    hub.kill9()
+    hub.start()
+    connected(hub)
+    assert shown(hub)["hub"] == identity
+    assert set(re.findall(r"as (nearhub-\S+)", open_broker.log)) == {f"nearhub-{identity[:16]}"}
+
+
+def test_two_hubs_are_two(hubs, open_broker):
+    made = [hubs(*settings("journal", open_broker.url)).start() for _ in range(2)]
+    for number, hub in enumerate(made):
+        hub.provision(hub.create_profile().request(f"d{number}"))
+    for hub in made:
+        settled(hub, confirmed=1)
+    assert shown(made[0])["hub"] != shown(made[1])["hub"]
+    assert len(retained(open_broker)) == 2
+
+
+def test_threads_end_with_the_connection(hubs, proxies, open_broker):
+    """Each try has a thread of its own at most, and none is left behind."""
+    link = proxies(open_broker.port)
+    hub = hubs(*settings("journal", link.url)).start()
+    connected(hub)
+
+    def threads():
+        import os
+
+        return len(os.listdir(f"/proc/{hub.pid}/task")), len(os.listdir(f"/proc/{hub.pid}/fd"))
+
+    before = threads()
+    for _ in range(10):
+        link.cut()
+        eventually(lambda: link.connections, 1)
+        connected(hub, 60)
+    eventually(lambda: threads() <= before, 10)
+
+
+assert threading  # used by FakeBroker's threads

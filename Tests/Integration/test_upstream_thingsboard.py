@@ -1,0 +1,419 @@
+"""Dialect thingsboard: each device is provisioned upstream with the credentials it has here, whatever upstream does."""
+
+import json
+import time
+
+import pytest
+
+import upstream
+from harness import canary, eventually
+from tenant import CHECK, FAILURE
+from thingsboard import Behaviour
+from upstream import becomes, provision_many, row, rows, settled, shown
+
+FAST = {"rate": "unlimited"}
+CERTIFICATE = "MIIBszCCAVmgAwIBAgIUQ0NDQ0NDQ0M="  # stored as it is: nobody looks into it
+
+
+class Site:
+    """A hub below a double of ThingsBoard, with one profile that has the same key and secret at both ends."""
+
+    def __init__(self, hub, server, profile):
+        self.hub, self.server, self.profile = hub, server, profile
+
+    @property
+    def devices(self):
+        return self.server.tenant.devices
+
+    def provision(self, name, **members) -> dict:
+        answer = self.hub.provision(self.profile.request(name, **members)).json
+        assert answer["status"] == "SUCCESS", answer
+        return answer
+
+    def cli(self, *arguments):
+        return self.hub.cli("upstream", *arguments)
+
+
+@pytest.fixture
+def sites(hubs, thingsboards):
+    """Makes sites; options are those of [upstream], `server` those of the double."""
+
+    def make(server: dict | None = None, **options) -> Site:
+        double = thingsboards(**(server or {})).start()
+        hub = hubs(*upstream.settings("thingsboard", double.url, **(FAST | options))).start()
+        profile = hub.create_profile("meters")
+        double.tenant.add_profile("meters", profile.key, profile.secret)
+        return Site(hub, double, profile)
+
+    return make
+
+
+@pytest.fixture
+def site(sites):
+    return sites()
+
+
+# What arrives
+
+
+@pytest.mark.parametrize("members", [
+    {}, {"token": "tokenOfMyOwn1"}, {"credentialsType": "X509_CERTIFICATE", "hash": CERTIFICATE},
+    {"credentialsType": "MQTT_BASIC", "clientId": "client-of-it", "username": "user-of-it", "password": "secret-of-it"},
+    {"credentialsType": "MQTT_BASIC", "username": "user-of-it", "password": "secret-of-it"},
+    {"credentialsType": "MQTT_BASIC", "clientId": "client-of-it"},
+], ids=["made-up", "token", "certificate", "basic", "user", "client-id"])  # fmt: skip
+def test_a_device_has_the_same_credentials_at_both_ends(site, members):
+    given = site.provision("boiler", **members)
+    settled(site.hub, confirmed=1)
+    device = site.devices["boiler"]
+    assert (device.type, device.value) == (given["credentialsType"], given["credentialsValue"])
+    assert device.profile == "meters" and not device.gateway
+    assert row(site.hub, "boiler") | {"state": "confirmed", "reason": None} == row(site.hub, "boiler")
+
+
+def test_a_name_that_the_hub_made_up_arrives(site):
+    given = site.provision(None)
+    settled(site.hub, confirmed=1)
+    assert list(site.devices) == [given["deviceName"]]
+
+
+def test_a_gateway_arrives_as_one(hubs, thingsboards):
+    server = thingsboards().start()
+    hub = hubs(*upstream.settings("thingsboard", server.url)).start()
+    profile = hub.create_profile("boxes", allowGateway=True)
+    server.tenant.add_profile("boxes", profile.key, profile.secret)
+    hub.provision(profile.request("box", gateway=True))
+    settled(hub, confirmed=1)
+    assert server.tenant.devices["box"].gateway
+
+
+@pytest.mark.parametrize("suback", [True, False], ids=["3.9", "3.8"])
+def test_many_arrive_one_at_a_time_on_each_session(sites, suback):
+    site = sites(server={"suback": suback})
+    provision_many(site.hub, site.profile, 400)
+    settled(site.hub, confirmed=400)
+    assert len(site.devices) == 400 and len(site.server.requests) == 400
+    assert site.server.most_open == 1
+    hub = shown(site.hub)["hub"]
+    ids = {one.connect.client_id for one in site.server.provisioning}
+    assert ids <= {f"nearhub-{hub[:16]}-{number}" for number in range(0, 5)} and 1 <= len(ids) <= 4
+    assert all(one.qos == 1 for one in site.server.requests)
+
+
+def test_as_many_sessions_as_are_configured(sites):
+    site = sites(sessions=2)
+    site.server.always = lambda request: Behaviour(delay=0.05)
+    provision_many(site.hub, site.profile, 40)
+    settled(site.hub, confirmed=40)
+    assert len(site.server.provisioning) == 2 and site.server.most_open == 1
+
+
+def test_no_more_devices_a_second_than_configured(sites):
+    site = sites(rate=20)
+    provision_many(site.hub, site.profile, 60)
+    settled(site.hub, confirmed=60)
+    took = site.server.requests[-1].at - site.server.requests[0].at
+    print(f"\n60 devices at 20 a second in {took:.2f} s, at most {site.server.most_in(1)} in one second")
+    assert took > 1.8 and site.server.most_in(1) <= 41  # a second's worth at once, and then 20 a second
+
+
+def test_five_a_second_by_default(sites):
+    site = sites(rate=5)
+    site.hub.settings = [one for one in site.hub.settings if not one.startswith("upstream.rate")]
+    site.hub.restart()
+    provision_many(site.hub, site.profile, 20)
+    settled(site.hub, confirmed=20)
+    took = site.server.requests[-1].at - site.server.requests[0].at
+    assert took > 2.5, f"20 devices in {took:.2f} s"
+
+
+def test_only_what_was_provisioned_is_sent(site):
+    site.hub.add_device("imported", site.profile)
+    site.provision("boiler")
+    settled(site.hub, confirmed=1)
+    assert list(site.devices) == ["boiler"]
+
+
+def test_a_prefix_for_sites_whose_names_collide(sites):
+    site = sites(name_prefix="north-")
+    site.provision("boiler")
+    settled(site.hub, confirmed=1)
+    assert list(site.devices) == ["north-boiler"]
+    found = row(site.hub, "boiler")
+    assert found["upstreamName"] == "north-boiler" and site.hub.device("boiler") is not None
+
+
+def test_one_profile_upstream_for_all(hubs, thingsboards):
+    server = thingsboards().start()
+    key, secret = canary("key"), canary("secret")
+    server.tenant.add_profile("all", key, secret)
+    hub = hubs()
+    hub.guard(key, secret)
+    files = {"provision_key_file": hub.file("k", key + "\n"), "provision_secret_file": hub.file("s", secret + "\n")}
+    hub.settings = upstream.settings("thingsboard", server.url, **FAST, **files)
+    hub.start()
+    for name in ("meters", "valves"):
+        hub.provision(hub.create_profile(name).request("d-" + name))
+    settled(hub, confirmed=2)
+    assert {one.profile for one in server.tenant.devices.values()} == {"all"}
+
+
+# Upstreams that are slow, that break, that lie
+
+
+@pytest.mark.parametrize("lifetime", [0.02, 0.3])
+def test_a_server_that_closes_a_while_after_each_answer(sites, lifetime):
+    site = sites(server={"lifetime": lifetime})
+    provision_many(site.hub, site.profile, 200)
+    settled(site.hub, confirmed=200, seconds=90)
+    assert len(site.devices) == 200 and site.server.most_open == 1
+    assert shown(site.hub)["refused"] == shown(site.hub)["conflict"] == 0
+
+
+@pytest.mark.parametrize("behaviour", [
+    Behaviour(copies=2), Behaviour(copies=3, delay=0.05), Behaviour(delay=0.5), Behaviour(payload=b"\xff\x00{"),
+    Behaviour(payload=b""), Behaviour(payload=b"[]"), Behaviour(payload=b"{}"), Behaviour(payload=b'{"status":"SUCCESS"}'),
+    Behaviour(payload=b'{"status":"MAYBE"}'), Behaviour(payload=b"x" * 60_000), Behaviour(close="before"),
+    Behaviour(close="after"), Behaviour(apply=False, close="before"), Behaviour(apply=False, payload=b"?"),
+], ids=[
+    "twice", "three-times", "late", "noise", "empty", "array", "no-status", "no-credentials", "strange-status", "long",
+    "closed-instead", "closed-after", "not-done-and-closed", "not-done-and-noise",
+])  # fmt: skip
+def test_every_third_answer_is_odd_and_all_arrive_once(sites, behaviour):
+    site = sites()
+    odd = set()
+
+    def every_third(request):
+        # Each device once: one whose request failed is asked for again, and that must go well.
+        if int(request.name[1:]) % 3 or request.name in odd:
+            return Behaviour()
+        odd.add(request.name)
+        return behaviour
+
+    site.server.always = every_third
+    given = {f"d{number}": site.provision(f"d{number}")["credentialsValue"] for number in range(30)}
+    settled(site.hub, confirmed=30, seconds=100)
+    assert odd, "no answer was odd"
+    assert {name: one.value for name, one in site.devices.items()} == given
+    assert sorted(site.server.tenant.created) == sorted(given)
+    assert site.server.most_open == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("apply", [True, False], ids=["done", "not-done"])
+def test_an_answer_that_never_comes_is_awaited_for_15_seconds(sites, apply):
+    site = sites()
+    site.server.next(Behaviour(apply=apply, copies=0))
+    site.provision("boiler")
+    settled(site.hub, confirmed=1, seconds=60)
+    first = site.server.requests[0]
+    assert 13 < first.session.closed - first.at < 20
+    assert len(site.server.order("boiler")) == (1 if apply else 2)
+    # What was unknown was found out by the device's own credentials.
+    logins = [one for one in site.server.sessions if one.device is not None]
+    assert len(logins) + len(site.server.refused) >= 1
+
+
+@pytest.mark.slow
+def test_a_session_is_left_before_the_server_closes_it(sites):
+    site = sites(sessions=1, rate=2)
+    for number in range(112):
+        site.provision(f"d{number}")
+    settled(site.hub, confirmed=112, seconds=90)
+    sessions = site.server.provisioning
+    assert len(sessions) >= 2
+    assert sessions[0].ended_by != "server" and sessions[0].closed - sessions[0].requests[0].answered[0] < 58
+
+
+def test_what_is_in_flight_when_the_server_crashes_arrives_once(sites):
+    site = sites()
+    provision_many(site.hub, site.profile, 300)
+    site.server.always = lambda request: Behaviour(delay=0.002)
+    for _ in range(5):
+        time.sleep(0.1)
+        site.server.drop()
+    site.server.stop()
+    time.sleep(0.3)
+    site.server.start()
+    settled(site.hub, confirmed=300, seconds=90)
+    assert len(site.devices) == 300 and site.server.most_open == 1
+
+
+# Refusals and conflicts
+
+
+def test_a_refused_device_blocks_nobody_and_is_not_tried_again_by_itself(site):
+    site.server.tenant.add_device("boiler", "meters", token="somebodyElses")
+    mine = site.provision("boiler")["credentialsValue"]
+    for number in range(5):
+        site.provision(f"d{number}")
+    now = settled(site.hub, confirmed=5)
+    assert now["refused"] == 1
+    refused = row(site.hub, "boiler")
+    assert (refused["state"], refused["reason"]) == ("refused", "FAILURE_UPSTREAM")
+    asked = len(site.server.order("boiler"))
+    time.sleep(2)
+    site.hub.restart()
+    site.provision("after")
+    settled(site.hub, confirmed=6)
+    assert len(site.server.order("boiler")) == asked
+    # It goes on working here.
+    assert site.provision("boiler")["credentialsValue"] == mine
+    assert site.devices["boiler"].value == "somebodyElses"
+
+
+def test_retry_asks_again(site):
+    site.server.tenant.maximum = 0
+    site.provision("boiler")
+    becomes(site.hub, "boiler", "refused")
+    site.server.tenant.maximum = None
+    done = site.cli("retry", "boiler")
+    assert done.code == 0, done
+    becomes(site.hub, "boiler", "confirmed")
+    assert "boiler" in site.devices
+
+
+def test_retry_of_all_that_were_refused(site):
+    site.server.tenant.maximum = 0
+    for number in range(5):
+        site.provision(f"d{number}")
+    eventually(lambda: shown(site.hub)["refused"] == 5)
+    site.server.tenant.maximum = None
+    assert site.cli("retry").code == 0
+    settled(site.hub, confirmed=5)
+
+
+def test_rename_upstream_only(site):
+    site.server.tenant.add_device("boiler", "meters", token="somebodyElses")
+    mine = site.provision("boiler")["credentialsValue"]
+    becomes(site.hub, "boiler", "refused")
+    done = site.cli("resolve", "boiler", "--rename", "boiler-north")
+    assert done.code == 0, done
+    confirmed = becomes(site.hub, "boiler", "confirmed")
+    assert confirmed["upstreamName"] == "boiler-north"
+    assert site.devices["boiler-north"].value == mine and site.devices["boiler"].value == "somebodyElses"
+    assert site.hub.device("boiler") and not site.hub.device("boiler-north")
+    site.hub.restart()
+    assert row(site.hub, "boiler")["upstreamName"] == "boiler-north"
+
+
+@pytest.mark.parametrize("members", [
+    {}, {"credentialsType": "MQTT_BASIC", "clientId": "c-of-it", "username": "u-of-it", "password": "p-of-it-1"},
+    {"credentialsType": "MQTT_BASIC", "username": "u-of-it", "password": "p-of-it-1"},
+], ids=["token", "basic", "user"])  # fmt: skip
+def test_failure_of_a_device_that_is_there_already_is_success(site, members):
+    """As after a restore from a backup: the server has it, with these credentials."""
+    site.server.next(Behaviour(payload=json.dumps(FAILURE).encode()))
+    site.provision("boiler", **members)
+    becomes(site.hub, "boiler", "confirmed")
+    assert len(site.server.requests) == 1
+    [login] = [one for one in site.server.sessions if one.device is not None]
+    assert login.device.name == "boiler" and not login.requests
+
+
+def test_a_certificate_cannot_be_tested(site):
+    site.server.next(Behaviour(status="FAILURE"))
+    site.provision("boiler", credentialsType="X509_CERTIFICATE", hash=CERTIFICATE)
+    assert becomes(site.hub, "boiler", "refused")["reason"] == "NEEDS_CHECK"
+
+
+def test_not_found_stops_the_queue(site):
+    meters = site.server.tenant.profiles["meters"]
+    right, meters.secret = meters.secret, "not the right one"
+    provision_many(site.hub, site.profile, 20)
+    now = eventually(lambda: (now := shown(site.hub))["state"] == "stopped" and now, 20)
+    assert now["reason"] and now["pending"] + now["sent"] == 20
+    asked = len(site.server.requests)
+    assert asked <= 4  # one on each session
+    time.sleep(3)
+    assert len(site.server.requests) == asked and shown(site.hub)["state"] == "stopped"
+    assert site.provision("still works")["status"] == "SUCCESS"
+    meters.secret = right
+    assert site.cli("retry").code == 0
+    settled(site.hub, confirmed=21)
+
+
+def conflicting(sites) -> Site:
+    """A site whose upstream knows the device already, with credentials of its own."""
+    site = sites()
+    site.server.tenant.profiles["meters"].strategy = CHECK
+    site.server.tenant.add_device("boiler", "meters", token="upstreamsOwnToken123")
+    site.hub.guard("upstreamsOwnToken123")
+    return site
+
+
+def test_other_credentials_upstream_are_a_conflict(sites):
+    site = conflicting(sites)
+    mine = site.provision("boiler")["credentialsValue"]
+    conflict = becomes(site.hub, "boiler", "conflict")
+    assert "credentialsId" in conflict["differs"]
+    assert site.hub.credentials("boiler")["credentialsId"] == mine
+    assert "upstreamsOwnToken123" not in site.cli("list").out
+    done = site.cli("resolve", "boiler", "--keep-local")
+    assert done.code == 0, done
+    assert site.hub.credentials("boiler")["credentialsId"] == mine
+    assert shown(site.hub)["conflict"] == 0
+
+
+def test_a_device_adopts_upstreams_credentials_when_it_asks_next(sites):
+    site = conflicting(sites)
+    site.provision("boiler")
+    becomes(site.hub, "boiler", "conflict")
+    done = site.cli("resolve", "boiler", "--adopt")
+    assert done.code == 0, done
+    assert site.provision("boiler")["credentialsValue"] == "upstreamsOwnToken123"
+    assert site.hub.credentials("boiler")["credentialsId"] == "upstreamsOwnToken123"
+    becomes(site.hub, "boiler", "confirmed")
+    site.hub.restart()
+    assert row(site.hub, "boiler")["state"] == "confirmed"
+
+
+def test_what_the_dialect_cannot_carry_is_shown(site):
+    site.provision("boiler")
+    site.provision("valve")
+    settled(site.hub, confirmed=2)
+    device = site.hub.device("boiler")
+    site.hub.ask("DELETE", f"/api/device/{device['id']['id']}")
+    refused = eventually(lambda: rows(site.hub, "refused"), 10)
+    assert [one["reason"] for one in refused] == ["UNSUPPORTED_BY_DIALECT"]
+    assert len(site.server.requests) == 2 and "boiler" in site.devices
+
+
+# What people see
+
+
+def test_list_as_a_table_and_as_json(site):
+    site.server.tenant.add_device("taken", "meters", token="somebodyElses")
+    for name in ("boiler", "taken"):
+        site.provision(name)
+    settled(site.hub, confirmed=1)
+    listed = site.cli("list")
+    assert listed.code == 0 and "boiler" in listed.out and "FAILURE_UPSTREAM" in listed.out
+    only = site.cli("list", "--state", "refused", "--json")
+    assert [one["name"] for one in only.json["devices"]] == ["taken"] if isinstance(only.json, dict) else True
+    assert "boiler" not in site.cli("list", "--state", "refused").out
+    assert site.cli("list", "--state", "nonsense").code == 64
+    status = site.hub.cli("status")
+    assert "upstream" in status.out.lower() and str(site.server.port) in status.out
+
+
+def test_status_names_what_programs_need(site):
+    now = shown(site.hub)
+    assert now.keys() >= {
+        "dialect", "url", "state", "since", "reason", "nextTry", "cursor", "pending", "sent", "confirmed", "refused",
+        "conflict", "hub",
+    }  # fmt: skip
+    assert now["dialect"] == "thingsboard" and now["url"] == site.server.url and len(now["hub"]) == 32
+
+
+@pytest.mark.parametrize("arguments, code", [
+    (("retry", "nobody"), 1), (("resolve", "nobody", "--keep-local"), 1), (("resolve", "boiler"), 64),
+    (("resolve", "boiler", "--keep-local", "--adopt"), 64), (("resolve", "boiler", "--rename", ""), None),
+    (("resolve", "boiler", "--adopt"), 1),
+], ids=lambda one: "-".join(one) if isinstance(one, tuple) else str(one))  # fmt: skip
+def test_a_command_that_makes_no_sense_is_refused(site, arguments, code):
+    site.provision("boiler")
+    settled(site.hub, confirmed=1)
+    done = site.cli(*arguments)
+    assert done.code == code if code is not None else done.code != 0
+    assert done.err.startswith(("nearhub: ", "Error: "))
