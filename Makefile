@@ -16,7 +16,7 @@ LINK = -Xswiftc -use-ld=lld -Xlinker -z -Xlinker pack-relative-relocs -Xlinker -
 # The crash backtracer hangs without a terminal, and a test would wait for it.
 export SWIFT_BACKTRACE = enable=no
 
-.PHONY: build plugin help run test unit-tests integration lint bench-http bench-coap bench-mqtt bench-footprint bench-store soak mutants install clean
+.PHONY: build plugin help run test unit-tests integration lint bench-http bench-coap bench-mqtt bench-upstream bench-footprint bench-store soak mutants install clean
 
 build: plugin ## build the release binary, .build/release/nearhub, and the plugin for Mosquitto
 	@$(DEPS) build
@@ -94,6 +94,11 @@ bench-coap: build ## measure CoAP next to the C reference; ROUNDS=5 SLICE=1
 bench-mqtt: build ## measure MQTT next to the C reference; ROUNDS=5 SLICE=1
 	@$(DEPS) bench
 	@Tests/Benchmarks/bench-mqtt $(NEARHUB)
+
+bench-upstream: build ## measure the drain of a backlog next to a C publisher, and its memory; ROUNDS=3 COUNT=20000 BACKLOG=100000
+	@$(DEPS) bench bench-store
+	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
+	@venv/bin/python Tests/Benchmarks/bench-upstream $(NEARHUB)
 
 bench-footprint: build ## measure memory and size of the idle daemon
 	@Tests/Benchmarks/bench-footprint $(NEARHUB)

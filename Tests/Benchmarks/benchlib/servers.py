@@ -23,6 +23,7 @@ C_PROGRAMS = {
     "mqttref": ["mqttref.c", "-lmosquitto", "-ljansson", "-lpthread"],
     "mqttload": ["mqttload.c", "-lmosquitto"],
     "synclimit": ["synclimit.c"],
+    "upstreamref": ["upstreamref.c", "-lmosquitto"],
     "slowsync.so": ["-shared", "-fPIC", "slowsync.c", "-ldl"],
 }
 
