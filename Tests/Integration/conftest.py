@@ -7,6 +7,7 @@ from certificates import Certificates
 from harness import Hub
 from proxy import Proxy
 from thingsboard import ThingsBoard
+from upstream import Site
 
 
 @pytest.fixture
@@ -52,6 +53,18 @@ def thingsboards():
 
     yield make
     close_all(made)
+
+
+@pytest.fixture
+def sites(hubs, thingsboards):
+    """Makes hubs below a double of ThingsBoard; `server`: options of the double, others: of [upstream]."""
+    return lambda server=None, **options: Site.make(hubs, thingsboards, server or {}, **options)
+
+
+@pytest.fixture
+def site(sites):
+    """A running hub below a double of ThingsBoard."""
+    return sites()
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ import paho.mqtt.client as paho
 from harness import PROVISION, eventually
 
 ACTIVE = ("pending", "sent")
+FAST = {"rate": "unlimited"}
+CERTIFICATE = "MIIBszCCAVmgAwIBAgIUQ0NDQ0NDQ0M="  # stored as it is: nobody looks into it
 
 
 def settings(dialect: str, url: str, **more) -> list[str]:
@@ -189,3 +191,31 @@ def retained(broker, seconds: float = 60) -> dict[str, dict]:
         return observer.devices
     finally:
         observer.close()
+
+
+class Site:
+    """A hub below a double of ThingsBoard, with one profile that has the same key and secret at both ends."""
+
+    def __init__(self, hub, server, profile):
+        self.hub, self.server, self.profile = hub, server, profile
+
+    @staticmethod
+    def make(hubs, thingsboards, server: dict, **options) -> Site:
+        """Starts both; the options are those of [upstream], without a bound on the rate."""
+        double = thingsboards(**server).start()
+        hub = hubs(*settings("thingsboard", double.url, **(FAST | options))).start()
+        profile = hub.create_profile("meters")
+        double.tenant.add_profile("meters", profile.key, profile.secret)
+        return Site(hub, double, profile)
+
+    @property
+    def devices(self):
+        return self.server.tenant.devices
+
+    def provision(self, name, **members) -> dict:
+        answer = self.hub.provision(self.profile.request(name, **members)).json
+        assert answer["status"] == "SUCCESS", answer
+        return answer
+
+    def cli(self, *arguments):
+        return self.hub.cli("upstream", *arguments)

@@ -1,0 +1,190 @@
+"""What upstream refuses or has otherwise: a person sees it, decides, and nothing else waits for it."""
+
+import json
+import time
+
+import pytest
+
+from harness import eventually
+from tenant import CHECK, FAILURE
+from thingsboard import Behaviour
+from upstream import CERTIFICATE, Site, becomes, provision_many, row, rows, settled, shown
+
+# Refusals and conflicts
+
+
+def test_a_refused_device_blocks_nobody_and_is_not_tried_again_by_itself(site):
+    site.server.tenant.add_device("boiler", "meters", token="somebodyElses")
+    mine = site.provision("boiler")["credentialsValue"]
+    for number in range(5):
+        site.provision(f"d{number}")
+    now = settled(site.hub, confirmed=5)
+    assert now["refused"] == 1
+    refused = row(site.hub, "boiler")
+    assert (refused["state"], refused["reason"]) == ("refused", "FAILURE_UPSTREAM")
+    asked = len(site.server.order("boiler"))
+    time.sleep(2)
+    site.hub.restart()
+    site.provision("after")
+    settled(site.hub, confirmed=6)
+    assert len(site.server.order("boiler")) == asked
+    # It goes on working here.
+    assert site.provision("boiler")["credentialsValue"] == mine
+    assert site.devices["boiler"].value == "somebodyElses"
+
+
+def test_retry_asks_again(site):
+    site.server.tenant.maximum = 0
+    site.provision("boiler")
+    becomes(site.hub, "boiler", "refused")
+    site.server.tenant.maximum = None
+    done = site.cli("retry", "boiler")
+    assert done.code == 0, done
+    becomes(site.hub, "boiler", "confirmed")
+    assert "boiler" in site.devices
+
+
+def test_retry_of_all_that_were_refused(site):
+    site.server.tenant.maximum = 0
+    for number in range(5):
+        site.provision(f"d{number}")
+    eventually(lambda: shown(site.hub)["refused"] == 5)
+    site.server.tenant.maximum = None
+    assert site.cli("retry").code == 0
+    settled(site.hub, confirmed=5)
+
+
+def test_rename_upstream_only(site):
+    site.server.tenant.add_device("boiler", "meters", token="somebodyElses")
+    mine = site.provision("boiler")["credentialsValue"]
+    becomes(site.hub, "boiler", "refused")
+    done = site.cli("resolve", "boiler", "--rename", "boiler-north")
+    assert done.code == 0, done
+    confirmed = becomes(site.hub, "boiler", "confirmed")
+    assert confirmed["upstreamName"] == "boiler-north"
+    assert site.devices["boiler-north"].value == mine and site.devices["boiler"].value == "somebodyElses"
+    assert site.hub.device("boiler") and not site.hub.device("boiler-north")
+    site.hub.restart()
+    assert row(site.hub, "boiler")["upstreamName"] == "boiler-north"
+
+
+@pytest.mark.parametrize("members", [
+    {}, {"credentialsType": "MQTT_BASIC", "clientId": "c-of-it", "username": "u-of-it", "password": "p-of-it-1"},
+    {"credentialsType": "MQTT_BASIC", "username": "u-of-it", "password": "p-of-it-1"},
+], ids=["token", "basic", "user"])  # fmt: skip
+def test_failure_of_a_device_that_is_there_already_is_success(site, members):
+    """As after a restore from a backup: the server has it, with these credentials."""
+    site.server.next(Behaviour(payload=json.dumps(FAILURE).encode()))
+    site.provision("boiler", **members)
+    becomes(site.hub, "boiler", "confirmed")
+    assert len(site.server.requests) == 1
+    [login] = [one for one in site.server.sessions if one.device is not None]
+    assert login.device.name == "boiler" and not login.requests
+
+
+def test_a_certificate_cannot_be_tested(site):
+    site.server.next(Behaviour(status="FAILURE"))
+    site.provision("boiler", credentialsType="X509_CERTIFICATE", hash=CERTIFICATE)
+    assert becomes(site.hub, "boiler", "refused")["reason"] == "NEEDS_CHECK"
+
+
+def test_not_found_stops_the_queue(site):
+    meters = site.server.tenant.profiles["meters"]
+    right, meters.secret = meters.secret, "not the right one"
+    provision_many(site.hub, site.profile, 20)
+    now = eventually(lambda: (now := shown(site.hub))["state"] == "stopped" and now, 20)
+    assert now["reason"] and now["pending"] + now["sent"] == 20
+    asked = len(site.server.requests)
+    assert asked <= 4  # one on each session
+    time.sleep(3)
+    assert len(site.server.requests) == asked and shown(site.hub)["state"] == "stopped"
+    assert site.provision("still works")["status"] == "SUCCESS"
+    meters.secret = right
+    assert site.cli("retry").code == 0
+    settled(site.hub, confirmed=21)
+
+
+def conflicting(sites) -> Site:
+    """A site whose upstream knows the device already, with credentials of its own."""
+    site = sites()
+    site.server.tenant.profiles["meters"].strategy = CHECK
+    site.server.tenant.add_device("boiler", "meters", token="upstreamsOwnToken123")
+    site.hub.guard("upstreamsOwnToken123")
+    return site
+
+
+def test_other_credentials_upstream_are_a_conflict(sites):
+    site = conflicting(sites)
+    mine = site.provision("boiler")["credentialsValue"]
+    conflict = becomes(site.hub, "boiler", "conflict")
+    assert "credentialsId" in conflict["differs"]
+    assert site.hub.credentials("boiler")["credentialsId"] == mine
+    assert "upstreamsOwnToken123" not in site.cli("list").out
+    done = site.cli("resolve", "boiler", "--keep-local")
+    assert done.code == 0, done
+    assert site.hub.credentials("boiler")["credentialsId"] == mine
+    assert shown(site.hub)["conflict"] == 0
+
+
+def test_a_device_adopts_upstreams_credentials_when_it_asks_next(sites):
+    site = conflicting(sites)
+    site.provision("boiler")
+    becomes(site.hub, "boiler", "conflict")
+    done = site.cli("resolve", "boiler", "--adopt")
+    assert done.code == 0, done
+    assert site.provision("boiler")["credentialsValue"] == "upstreamsOwnToken123"
+    assert site.hub.credentials("boiler")["credentialsId"] == "upstreamsOwnToken123"
+    becomes(site.hub, "boiler", "confirmed")
+    site.hub.restart()
+    assert row(site.hub, "boiler")["state"] == "confirmed"
+
+
+def test_what_the_dialect_cannot_carry_is_shown(site):
+    site.provision("boiler")
+    site.provision("valve")
+    settled(site.hub, confirmed=2)
+    device = site.hub.device("boiler")
+    site.hub.ask("DELETE", f"/api/device/{device['id']['id']}")
+    refused = eventually(lambda: rows(site.hub, "refused"), 10)
+    assert [one["reason"] for one in refused] == ["UNSUPPORTED_BY_DIALECT"]
+    assert len(site.server.requests) == 2 and "boiler" in site.devices
+
+
+# What people see
+
+
+def test_list_as_a_table_and_as_json(site):
+    site.server.tenant.add_device("taken", "meters", token="somebodyElses")
+    for name in ("boiler", "taken"):
+        site.provision(name)
+    settled(site.hub, confirmed=1)
+    listed = site.cli("list")
+    assert listed.code == 0 and "boiler" in listed.out and "FAILURE_UPSTREAM" in listed.out
+    only = site.cli("list", "--state", "refused", "--json")
+    assert [one["name"] for one in only.json["devices"]] == ["taken"] if isinstance(only.json, dict) else True
+    assert "boiler" not in site.cli("list", "--state", "refused").out
+    assert site.cli("list", "--state", "nonsense").code == 64
+    status = site.hub.cli("status")
+    assert "upstream" in status.out.lower() and str(site.server.port) in status.out
+
+
+def test_status_names_what_programs_need(site):
+    now = shown(site.hub)
+    assert now.keys() >= {
+        "dialect", "url", "state", "since", "reason", "nextTry", "cursor", "pending", "sent", "confirmed", "refused",
+        "conflict", "hub",
+    }  # fmt: skip
+    assert now["dialect"] == "thingsboard" and now["url"] == site.server.url and len(now["hub"]) == 32
+
+
+@pytest.mark.parametrize("arguments, code", [
+    (("retry", "nobody"), 1), (("resolve", "nobody", "--keep-local"), 1), (("resolve", "boiler"), 64),
+    (("resolve", "boiler", "--keep-local", "--adopt"), 64), (("resolve", "boiler", "--rename", ""), None),
+    (("resolve", "boiler", "--adopt"), 1),
+], ids=lambda one: "-".join(one) if isinstance(one, tuple) else str(one))  # fmt: skip
+def test_a_command_that_makes_no_sense_is_refused(site, arguments, code):
+    site.provision("boiler")
+    settled(site.hub, confirmed=1)
+    done = site.cli(*arguments)
+    assert done.code == code if code is not None else done.code != 0
+    assert done.err.startswith(("nearhub: ", "Error: "))
