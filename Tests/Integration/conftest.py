@@ -43,6 +43,12 @@ def brokers():
 
 
 @pytest.fixture
+def open_broker(brokers):
+    """A plain broker that lets anybody in."""
+    return brokers(["max_queued_messages 0"], plugin=False, anonymous=True).start()
+
+
+@pytest.fixture
 def thingsboards():
     """Makes test doubles of ThingsBoard that are not started yet; see thingsboard.py."""
     made = []

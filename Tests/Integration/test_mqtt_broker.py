@@ -1,7 +1,6 @@
 """The broker is away, refuses the hub, or lies: the other faces never notice, and `status` says since when and why."""
 
 import itertools
-import socket
 import threading
 import time
 
@@ -9,6 +8,7 @@ import pytest
 
 from broker import free_port
 from devices import MQTTDevice, provision_over_coap
+from fake_broker import CONNACK, FakeBroker, answer
 from harness import eventually
 
 MEBIBYTE = 1 << 20
@@ -129,7 +129,6 @@ def test_a_broker_that_hangs_holds_nobody_up(hubs):
         assert hub.status()["mqtt"]["state"] != "connected"
 
 
-CONNACK = bytes([0x20, 3, 0, 0, 0])  # MQTT 5, success, no properties
 GRANTED, NOT_AUTHORIZED = 1, 0x87
 
 
@@ -185,24 +184,6 @@ def test_another_client_is_suspected_from_the_third_loss_within_a_minute_on(hubs
             ends.release(100)
 
 
-def answer(*data: bytes, flood: int = 0):
-    """What a lying broker does with a connection: reads CONNECT, sends data, and perhaps many mebibytes more."""
-
-    def lie(connection):
-        connection.recv(65536)
-        connection.sendall(b"".join(data))
-        for _ in range(flood):
-            connection.sendall(bytes(MEBIBYTE))
-        connection.settimeout(0.3)
-        try:
-            while connection.recv(65536):
-                pass
-        except TimeoutError:
-            pass
-
-    return lie
-
-
 @pytest.mark.parametrize("lie", [
     answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), answer(bytes(range(256)) * 64), answer(b"\x20\xff\xff\xff\xff\xff"),
     answer(CONNACK, b"\x00" * 4096), answer(CONNACK, b"\xff" * 4096), answer(CONNACK, CONNACK), answer(),
@@ -228,40 +209,3 @@ def test_a_broker_that_lies_does_no_harm(hubs, lie):
         print(f"\nat most {before // 1024} kB resident before, {peak // 1024} kB after")
         assert peak - before < 16 * MEBIBYTE
         assert hub.status()["devices"] == 1
-
-
-class FakeBroker:
-    """A TCP server that does the same to each connection, and counts them."""
-
-    def __init__(self, behave):
-        self.behave = behave
-        self.connections = 0
-        self.met, self.over = threading.Event(), threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"mqtt://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.thread = threading.Thread(target=self._serve)
-        self.thread.start()
-
-    def _serve(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection:
-                self.connections += 1
-                self.met.set()
-                try:
-                    self.behave(connection)
-                except OSError:
-                    pass  # the hub closed it
-                if self.connections >= 2:
-                    self.over.set()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()

@@ -4,7 +4,6 @@ devices notice nothing, and what was made in the meantime arrives when it works 
 import os
 import random
 import re
-import ssl
 import time
 
 import pytest
@@ -12,35 +11,18 @@ import pytest
 import upstream
 from broker import free_port
 from devices import MQTTDevice
+from fake_broker import CONNACK, FakeBroker, answer
 from harness import eventually
 from proxy import BlackHoleDNS
-from test_mqtt_broker import CONNACK, FakeBroker, answer
-from upstream import Observer, connected, percentile, provision_many, retained, settings, settled, shown
+from upstream import Observer, away, connected, percentile, provision_many, retained, settings, settled, shown, works
 
 MEBIBYTE = 1 << 20
 STANZA = re.compile(r"upstream", re.I)
 
 
-@pytest.fixture
-def open_broker(brokers):
-    """A plain broker that lets anybody in."""
-    return brokers(["max_queued_messages 0"], plugin=False, anonymous=True).start()
-
-
-def away(hub, seconds: float = 20) -> dict:
-    """Waits until `status` says that there is no connection and why."""
-    return eventually(lambda: (now := shown(hub))["state"] not in ("connected", "connecting") and now["reason"] and now,
-                      seconds)  # fmt: skip
-
-
 def log_lines(hub) -> list[str]:
     """What the hub's log says of the upstream, at level info and above."""
     return [one for one in hub.stderr.splitlines() if STANZA.search(one) and not re.match(r"<7>", one)]
-
-
-def works(hub, profile, numbers=iter(range(10**9))):
-    name = f"w{next(numbers)}"
-    assert hub.provision(profile.request(name)).json["status"] == "SUCCESS"
 
 
 # Away
@@ -295,142 +277,6 @@ def test_an_upstream_that_lies_does_no_harm(hubs, lie, dialect):
         assert shown(hub)["confirmed"] == 0
 
 
-# TLS
-
-
-@pytest.fixture
-def tls_broker(brokers, certificates):
-    """Makes a broker with a listener for TLS; its certificate is one of certificates.py."""
-
-    def make(name, *lines):
-        broker = brokers(
-            [f"certfile {certificates.file(name + '.pem')}", f"keyfile {certificates.file(name + '.key')}", *lines],
-            plugin=False, anonymous=True,
-        )  # fmt: skip
-        return broker.start()
-
-    return make
-
-
-def secure(broker, host="localhost") -> str:
-    return f"mqtts://{host}:{broker.port}"
-
-
-def test_tls_with_a_certificate_that_is_right(hubs, tls_broker, certificates):
-    broker = tls_broker("localhost")
-    hub = hubs(*settings("journal", secure(broker), ca_file=certificates.file("ca.pem"))).start()
-    works(hub, hub.create_profile())
-    assert settled(hub, confirmed=1)["state"] == "connected"
-
-
-@pytest.mark.parametrize("name, host", [
-    ("other", "localhost"), ("expired", "localhost"), ("stranger", "localhost"), ("localhost", "127.0.0.1"),
-])  # fmt: skip
-@pytest.mark.parametrize("dialect", ["journal", "thingsboard"])
-def test_tls_with_a_certificate_that_is_wrong(hubs, tls_broker, certificates, name, host, dialect):
-    broker = tls_broker(name)
-    time.sleep(1.1 if name == "expired" else 0)
-    hub = hubs(*settings(dialect, secure(broker, host), ca_file=certificates.file("ca.pem"))).start()
-    profile = hub.create_profile()
-    now = away(hub)
-    assert re.search("tls|certificate", now["reason"], re.I), now
-    works(hub, profile)
-    time.sleep(1)
-    assert shown(hub)["confirmed"] == 0 and not re.search("New client connected", broker.log)
-
-
-def test_tls_with_the_systems_authorities_does_not_trust_ours(hubs, tls_broker):
-    broker = tls_broker("localhost")
-    hub = hubs(*settings("journal", secure(broker))).start()
-    assert re.search("tls|certificate", away(hub)["reason"], re.I)
-
-
-def test_tls_below_1_2_is_refused(hubs, thingsboards, certificates):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates.file("localhost.pem"), certificates.file("localhost.key"))
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-    server = thingsboards(tls=context, forgives=True).start()
-    url = server.url.replace("127.0.0.1", "localhost")
-    hub = hubs(*settings("thingsboard", url, ca_file=certificates.file("ca.pem"))).start()
-    works(hub, hub.create_profile())
-    away(hub)
-    assert not server.sessions
-
-
-def test_tls_to_thingsboard(hubs, thingsboards, certificates):
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificates.file("localhost.pem"), certificates.file("localhost.key"))
-    server = thingsboards(tls=context).start()
-    url = server.url.replace("127.0.0.1", "localhost")
-    hub = hubs(*settings("thingsboard", url, ca_file=certificates.file("ca.pem"), rate="unlimited")).start()
-    profile = hub.create_profile("meters")
-    server.tenant.add_profile("meters", profile.key, profile.secret)
-    provision_many(hub, profile, 50)
-    settled(hub, confirmed=50)
-
-
-# Configuration
-
-
-def test_a_server_without_tls_never_sees_the_password(hubs, certificates):
-    """mqtts:// to a port that speaks plain MQTT: nothing but a TLS greeting may arrive there."""
-    got = []
-
-    def keep(connection):
-        connection.settimeout(1)
-        try:
-            while data := connection.recv(65536):
-                got.append(data)
-        except TimeoutError:
-            pass
-
-    with FakeBroker(keep) as fake:
-        hub = hubs()
-        password = hub.file("password", "passwordOfTheHub")
-        hub.guard("passwordOfTheHub")
-        url = fake.url.replace("mqtt://127.0.0.1", "mqtts://localhost")
-        files = {"password_file": password, "ca_file": certificates.file("ca.pem")}
-        hub.settings = settings("journal", url, username="hub-user", **files)
-        hub.start()
-        eventually(lambda: got, 20)
-        away(hub)
-    sent = b"".join(got)
-    assert sent[0] == 0x16 and b"passwordOfTheHub" not in sent and b"hub-user" not in sent
-
-
-BAD = {
-    "no-url": {"dialect": "journal"},
-    "unknown-dialect": {"dialect": "aws", "url": "mqtt://127.0.0.1"},
-    "bad-url": {"dialect": "journal", "url": "http://127.0.0.1"},
-    "password-over-plain-tcp": {"dialect": "journal", "url": "mqtt://127.0.0.1", "username": "u", "password-file": "PASSWORD"},
-    "password-is-missing": {"dialect": "journal", "url": "mqtts://127.0.0.1", "username": "u", "password-file": "/nowhere"},
-    "authorities-are-missing": {"dialect": "journal", "url": "mqtts://127.0.0.1", "ca-file": "/nowhere"},
-    "authorities-are-none": {"dialect": "journal", "url": "mqtts://127.0.0.1", "ca-file": "PASSWORD"},
-    "window-0": {"dialect": "journal", "url": "mqtt://127.0.0.1", "window": "0"},
-    "window-101": {"dialect": "journal", "url": "mqtt://127.0.0.1", "window": "101"},
-    "sessions-17": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "sessions": "17"},
-    "rate-0": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "rate": "0"},
-    "rate-much": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "rate": "10001"},
-    "key-without-secret": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "provision-key-file": "PASSWORD"},
-}
-
-
-@pytest.mark.parametrize("keys", BAD.values(), ids=BAD.keys())
-def test_a_configuration_that_cannot_be_is_refused_with_file_and_line(hubs, keys):
-    hub = hubs()
-    password = hub.file("password", "passwordOfTheHub")
-    hub.guard("passwordOfTheHub")
-    lines = [f"{name} = {value}".replace("PASSWORD", str(password)) for name, value in keys.items()]
-    text = hub.configuration.read_text()
-    hub.configuration.write_text(text + "\n[upstream]\n" + "\n".join(lines) + "\n")
-    first = text.count("\n") + 2
-    for run in (hub.refused(), hub.cli("check", "--state", hub.state)):
-        assert run.code == 78, run
-        named = re.search(re.escape(str(hub.configuration)) + r":(\d+)", run.out + run.err)
-        assert named and first <= int(named[1]) <= first + len(lines), run
-
-
 def test_who_the_hub_is_does_not_change(hubs, open_broker):
     hub = hubs(*settings("journal", open_broker.url)).start()
     connected(hub)
@@ -469,4 +315,3 @@ def test_threads_end_with_the_connection(hubs, proxies, open_broker):
         eventually(lambda: link.connections, 1)
         connected(hub, 60)
     eventually(lambda: threads() <= before, 10)
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import json
 import selectors
 import socket
@@ -32,6 +33,12 @@ def shown(hub) -> dict:
 
 def connected(hub, seconds: float = 20) -> dict:
     return eventually(lambda: (now := shown(hub))["state"] == "connected" and now, seconds)
+
+
+def away(hub, seconds: float = 20) -> dict:
+    """Waits until `status` says that there is no connection and why."""
+    return eventually(lambda: (now := shown(hub))["state"] not in ("connected", "connecting") and now["reason"] and now,
+                      seconds)  # fmt: skip
 
 
 def settled(hub, confirmed: int | None = None, seconds: float = 30) -> dict:
@@ -77,6 +84,12 @@ def becomes(hub, name: str, state: str, seconds: float = 20) -> dict:
         return eventually(has_come, seconds)
     except AssertionError:
         raise AssertionError(f"{name} is not {state} after {seconds} s: {last}, {shown(hub)}") from None
+
+
+def works(hub, profile, numbers=itertools.count()):
+    """Provisioning goes on as ever."""
+    name = f"w{next(numbers)}"
+    assert hub.provision(profile.request(name)).json["status"] == "SUCCESS"
 
 
 def provision_many(hub, profile, count: int, prefix: str = "d", connections: int = 32) -> dict[str, float]:
