@@ -39,16 +39,21 @@ class Log:
         return [line.json for line in self.lines if line.json.get("mark") == name]
 
     @property
-    def devices(self) -> dict[str, dict]:
-        """The last state of every device, by name; a name that two ids hold is an error."""
+    def newest(self) -> dict[str, dict]:
+        """The last record of every device that there is, by id."""
         by_id = {}
         for line in self.records:
             if line.json["op"] == "put":
-                by_id[line.json["device"]["id"]] = line.json["device"]
+                by_id[line.json["device"]["id"]] = line.json
             else:
                 by_id.pop(line.json["device"]["id"], None)
+        return by_id
+
+    @property
+    def devices(self) -> dict[str, dict]:
+        """The last state of every device, by name; a name that two ids hold is an error."""
         by_name = {}
-        for device in by_id.values():
+        for device in (one["device"] for one in self.newest.values()):
             assert device["name"] not in by_name, f"two devices are called {device['name']}"
             by_name[device["name"]] = device
         return by_name

@@ -21,9 +21,6 @@ class Chain:
         self.above = self.upper.create_profile("meters", key=self.profile.key, secret=self.profile.secret)
         self.broker.guard(self.profile.key, self.profile.secret)
 
-    def credentials(self, hub) -> dict[str, str]:
-        return {one["name"]: one["credentials"]["id"] for one in hub.devices()}
-
 
 @pytest.fixture
 def chains(hubs, brokers):
@@ -82,7 +79,7 @@ def test_a_thousand_devices_while_all_three_break(chain):
     chain.lower.start()
     provision_many(chain.lower, chain.profile, 100, "d")
     settled(chain.lower, confirmed=1000, seconds=120)
-    assert chain.credentials(chain.upper) == chain.credentials(chain.lower)
+    assert upstream.credentials(chain.upper) == upstream.credentials(chain.lower)
     assert len(chain.upper.devices()) == 1000
 
 
@@ -90,16 +87,16 @@ def test_again_after_the_lower_hub_forgot_what_was_confirmed(chain):
     """upstream.jsonl is lost: everything is sent again, and nothing changes above."""
     provision_many(chain.lower, chain.profile, 50)
     settled(chain.lower, confirmed=50)
-    before = chain.credentials(chain.upper)
-    seqs = [one["seq"] for one in chain.upper.devices()]
+    before = upstream.credentials(chain.upper)
+    seqs = [one["seq"] for one in upstream.written(chain.upper).values()]
     hub = shown(chain.lower)["hub"]
     chain.lower.stop()
     for path in chain.lower.state.glob("upstream.jsonl*"):
         path.unlink()
     chain.lower.start()
     settled(chain.lower, confirmed=50)
-    assert chain.credentials(chain.upper) == before
-    assert [one["seq"] for one in chain.upper.devices()] == seqs
+    assert upstream.credentials(chain.upper) == before
+    assert [one["seq"] for one in upstream.written(chain.upper).values()] == seqs
     assert shown(chain.lower)["hub"] == hub
 
 

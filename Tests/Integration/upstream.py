@@ -13,6 +13,7 @@ import time
 
 import paho.mqtt.client as paho
 
+import journal
 from harness import PROVISION, eventually
 
 ACTIVE = ("pending", "sent")
@@ -63,6 +64,16 @@ def rows(hub, state: str | None = None) -> list[dict]:
         page = hub.ask("GET", f"/api/nearhub/upstream?after={after}&limit=500" + (f"&state={state}" if state else ""))
         found, after = found + page["devices"], page["next"]
     return found
+
+
+def written(hub) -> dict[str, dict]:
+    """The newest record of every device in the hub's log, by id."""
+    return journal.read(hub.state / "devices.jsonl").newest
+
+
+def credentials(hub) -> dict[str, str]:
+    """The id of each device's credentials, by the device's name."""
+    return {one["device"]["name"]: one["device"]["credentials"]["id"] for one in written(hub).values()}
 
 
 def row(hub, name: str) -> dict:
