@@ -44,6 +44,7 @@ let package = Package(
         library("CJansson", "jansson", apt: "libjansson-dev"),
         library("CMicrohttpd", "libmicrohttpd", apt: "libmicrohttpd-dev"),
         library("CMosquitto", "libmosquitto", apt: "libmosquitto-dev"),
+        library("CSSL", "openssl", apt: "libssl-dev"),
         library("CXXHash", "libxxhash", apt: "libxxhash-dev"),
 
         target("Configuration", ["CInih"]),
@@ -62,7 +63,7 @@ let package = Package(
         target("CoAPServer", ["CCoap", "CoAPMessage", "EventLoop"]),
         target("HTTPMessage", ["EventLoop", "JSON"]),
         target("HTTPServer", ["CLinux", "CMicrohttpd", "EventLoop", "HTTPMessage"]),
-        target("MQTTClient", ["CLinux", "CMosquitto", "EventLoop"]),
+        target("MQTTClient", ["CLinux", "CMosquitto", "CSSL", "EventLoop"]),
         target("DeviceAPI", ["CoAPMessage", "Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
         target(
             "Upstream", ["Crypto", "EventLoop", "JSON", "Journal", "MQTTClient", "Provisioning", "Store"]),

@@ -91,11 +91,12 @@ struct MQTTConnectionLog {
 
     private func advice(_ loss: MQTTLoss) -> String {
         switch loss.reason {
-        case let reason where reason.contains("taken over"):
+        case _ where loss.cause == .takenOver:
             " (another client calls itself \(clientId): give each hub its own [mqtt] client-id)"
         case let reason where loss.kind == .refused && reason.lowercased().contains("protocol version"):
             " (try [mqtt] version = 3.1.1)"
         case _ where loss.kind == .refused: " (check [mqtt] username and password-file)"
+        case _ where loss.cause == .tls: " (check [mqtt] ca-file, and that the certificate names the host of the url)"
         case _ where loss.kind == .denied: " (let client \(clientId) read there)"
         default: ""
         }

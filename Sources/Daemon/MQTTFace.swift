@@ -39,7 +39,6 @@ final class MQTTFace {
     init(
         _ settings: Configuration.MQTT, _ broker: BrokerAddress, _ devices: DeviceAPI, _ logger: Logger
     ) throws(DaemonError) {
-        guard !broker.isEncrypted else { throw DaemonError(.configuration, "[mqtt] url: TLS is not built in yet") }
         self.devices = devices
         self.logger = logger
         topics = MQTTTopics(
@@ -50,6 +49,7 @@ final class MQTTFace {
             host: broker.host, port: broker.port, clientId: settings.clientId,
             version: settings.version == .v5 ? .v5 : .v311, login: try settings.login(),
             subscriptions: MQTTTopics.subscriptions)
+        options.tls = try settings.tls(broker)
         options.maximumPayload = MQTTRequest.maximumBody
         announce(settings, broker)
         let started = try orFail { () throws(SystemError) in
@@ -76,7 +76,7 @@ final class MQTTFace {
     }
 
     private func announce(_ settings: Configuration.MQTT, _ broker: BrokerAddress) {
-        logger.notice("mqtt asks at \(broker) as client \(settings.clientId), in clear")
+        logger.notice("mqtt asks at \(broker) as client \(settings.clientId)\(broker.isEncrypted ? "" : ", in clear")")
         if settings.responseTopics {
             logger.notice(
                 settings.version == .v5
@@ -95,7 +95,7 @@ final class MQTTFace {
         switch event {
         case .message(let message): take(message)
         case .published: break
-        case .failed(_, let reason):
+        case .failed(_, _, let reason):
             unsent += 1
             logger.info("mqtt did not send an answer: \(reason)")
         case .connecting, .connected, .subscribed, .disconnected: connection.note(event)
@@ -143,6 +143,21 @@ final class MQTTFace {
 }
 
 extension Configuration.MQTT {
+    /// How the connection is protected; nil for one in clear.
+    ///
+    /// - Throws: certificates that cannot be read, or a file with them that nobody would look at.
+    func tls(_ broker: BrokerAddress) throws(DaemonError) -> MQTTTLS? {
+        guard broker.isEncrypted else {
+            guard caFile.isEmpty else {
+                throw DaemonError(.configuration, "[mqtt] ca-file is of no use with mqtt://; write mqtts:// for TLS")
+            }
+            return nil
+        }
+        let tls = MQTTTLS(caFile: caFile.isEmpty ? nil : caFile)
+        do { try tls.check() } catch { throw DaemonError(.configuration, "[mqtt] ca-file: \(error)") }
+        return tls
+    }
+
     /// User name and password, the latter from its file.
     func login() throws(DaemonError) -> MQTTLogin? {
         if username.isEmpty {

@@ -1,12 +1,16 @@
-/// How long to wait between tries: twice as long each time up to 30 s, and never as long as everybody else.
+internal import EventLoop
+
+/// How long to wait between tries: twice as long each time up to a limit, and never as long as everybody else.
 struct BackOff {
-    private static let longest = 30.0
+    private let longest: Double
     private var ceiling = 2.0
+
+    init(longest: Duration) { self.longest = Double(longest.milliseconds) / 1000 }
 
     /// The next wait: between half the ceiling and the ceiling, at least one second.
     mutating func next(using random: inout some RandomNumberGenerator) -> Duration {
         let wait = Double.random(in: (ceiling / 2)...ceiling, using: &random)
-        ceiling = min(ceiling * 2, Self.longest)
+        ceiling = min(ceiling * 2, longest)
         return .milliseconds(Int(wait * 1000))
     }
 

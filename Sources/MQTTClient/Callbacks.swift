@@ -11,9 +11,11 @@ extension Session {
         unsafe mosquitto_subscribe_v5_callback_set(handle, onSubscribe)
         unsafe mosquitto_publish_v5_callback_set(handle, onPublish)
         unsafe mosquitto_message_v5_callback_set(handle, onMessage)
+        // It would format a line for each packet, for nobody.
+        if options.tls != nil { unsafe mosquitto_log_callback_set(handle, onLog) }
     }
 
-    fileprivate static func at(_ context: UnsafeMutableRawPointer?) -> Session? {
+    static func at(_ context: UnsafeMutableRawPointer?) -> Session? {
         unsafe context.map { unsafe Unmanaged<Session>.fromOpaque($0).takeUnretainedValue() }
     }
 }
@@ -60,4 +62,14 @@ private func onMessage(
         responseTopic: ReceivedProperties.responseTopic(properties),
         correlationData: ReceivedProperties.correlationData(properties))
     session.link.post(.message(copy))
+}
+
+/// The library tells only here why TLS failed: `OpenSSL Error[0]: error:0A00010B:SSL routines::wrong version number`.
+private func onLog(
+    _ handle: OpaquePointer?, _ context: UnsafeMutableRawPointer?, _ level: CInt, _ line: UnsafePointer<CChar>?
+) {
+    guard level == CInt(MOSQ_LOG_ERR), let line = unsafe line else { return }
+    let text = unsafe String(cString: line)
+    guard text.hasPrefix("OpenSSL Error["), let reason = text.split(separator: ":").last else { return }
+    unsafe Session.at(context)?.noteTLS(String(reason))
 }

@@ -29,6 +29,8 @@ final class Link: Sendable {
         var entries: [Outgoing] = []
         var bytes = 0
         var isConnected = false
+        /// Whether the network's thread sits in a call that no bell ends: getaddrinfo(3) or connect(2).
+        var isCalling = false
         var isStopping = false
         var lastId: UInt64 = 0
 
@@ -90,8 +92,13 @@ final class Link: Sendable {
             outbox.isConnected = isConnected
             return isConnected ? [] : outbox.take()
         }
-        for outgoing in stranded { post(.failed(id: outgoing.id, reason: "the connection ended before it was sent")) }
+        for outgoing in stranded {
+            post(.failed(id: outgoing.id, code: nil, reason: "the connection ended before it was sent"))
+        }
     }
+
+    /// Tells whether the network's thread is about to sit in a call that no bell ends.
+    func setCalling(_ isCalling: Bool) { outbox.withLock { $0.isCalling = isCalling } }
 
     /// All publications that wait.
     func takeOutgoing() -> [Outgoing] { outbox.withLock { $0.take() } }
@@ -135,13 +142,13 @@ final class Link: Sendable {
         return id
     }
 
-    /// Tells the network's thread to end; returns whether it has a connection to say goodbye on.
+    /// Tells the network's thread to end; returns whether it hears that soon.
     func stop() -> Bool {
-        let isConnected = outbox.withLock { outbox in
+        let isCalling = outbox.withLock { outbox in
             outbox.isStopping = true
-            return outbox.isConnected
+            return outbox.isCalling
         }
         work.ring()
-        return isConnected
+        return !isCalling
     }
 }

@@ -2,7 +2,8 @@ internal import CMosquitto
 public import EventLoop
 internal import Glibc
 
-/// A client of an MQTT broker, by libmosquitto on a thread of its own; connects for ever, and again after every loss.
+/// A client of an MQTT broker, by libmosquitto on a thread of its own; unless told otherwise it connects for ever, and
+/// again after every loss.
 ///
 /// Looking names up, connecting and the socket stay on that thread, so that a broker that is away never holds up the
 /// loop. The thread is never joined: it may sit in getaddrinfo(3). Not Sendable: this side lives on the loop's thread.
@@ -62,7 +63,7 @@ public final class MQTTClient: EventSource {
 
     /// Ends the connection after sending what has been published; no event comes any more.
     ///
-    /// - Parameter limit: how long that may take; without a connection it takes no time at all.
+    /// - Parameter limit: how long that may take; no time at all while the client looks up a name or calls the broker.
     public func stop(within limit: Duration) {
         guard link.stop() else { return }
         var bell = pollfd(fd: link.farewell.descriptor, events: Int16(POLLIN), revents: 0)

@@ -20,6 +20,16 @@ public struct MQTTOptions: Sendable {
     public var login: MQTTLogin?
     /// Topic filters, subscribed to at QoS 1 after every CONNACK.
     public var subscriptions: [String]
+    /// TLS; nil for a connection in clear.
+    public var tls: MQTTTLS?
+    /// What the broker publishes when the connection breaks without a DISCONNECT.
+    public var will: MQTTPublication?
+    /// The most publications of QoS 1 and 2 that wait for their acknowledgement; the library keeps further ones.
+    public var inFlight: UInt16 = 20
+    /// Whether the client connects again, and after which time at the most; nil: it does so never.
+    public var longestWait: Duration? = .seconds(30)
+    /// How long the broker may take from the TCP connection to CONNACK.
+    var patience = Duration.seconds(15)
     /// The largest payload that is delivered whole, in bytes; of a larger one the handler sees one byte more than that.
     public var maximumPayload = 65_536
 
@@ -35,20 +45,4 @@ public struct MQTTOptions: Sendable {
         self.login = login
         self.subscriptions = subscriptions
     }
-}
-
-/// Who the client is to the broker; prints without the password.
-public struct MQTTLogin: Sendable, CustomStringConvertible {
-    /// The user name.
-    public let username: String
-    let password: String?
-
-    /// A login; a nil password sends none at all, which is not the same as an empty one.
-    public init(username: String, password: String?) {
-        self.username = username
-        self.password = password
-    }
-
-    /// The user name.
-    public var description: String { username }
 }

@@ -16,7 +16,7 @@ struct NetworkThread {
 
     func run() {
         blockPipeSignal()
-        var backOff = BackOff()
+        var backOff = options.longestWait.map { BackOff(longest: $0) }
         var random = SystemRandomNumberGenerator()
         var accepted: UInt64 = 0
         while !link.isStopping {
@@ -25,10 +25,11 @@ struct NetworkThread {
             let loss = session.run()
             link.setConnected(false)
             if session.wasAccepted { accepted += 1 }
-            if session.wasUseful { backOff.reset() }
+            if session.wasUseful { backOff?.reset() }
             guard !link.isStopping else { break }
-            let wait = backOff.next(using: &random)
+            let wait = backOff?.next(using: &random)
             link.post(.disconnected(loss, retryIn: wait))
+            guard let wait else { break }
             pause(wait)
         }
         link.farewell.ring()

@@ -9,8 +9,6 @@ internal import Glibc
 @safe final class Session {
     /// How many packets are read before publications have their turn.
     private static let packetsPerTurn = 64
-    /// Seconds of silence before a PING; a dead broker is noticed after twice that at most.
-    private static let keepAlive: CInt = 15
     /// How long a stop waits for a broker that does not read.
     private static let farewell = Duration.seconds(2)
 
@@ -22,7 +20,13 @@ internal import Glibc
     private(set) var wasAccepted = false
     /// Whether the broker has let the client do what it came for.
     var wasUseful: Bool { wasAccepted && loss?.kind != .denied }
-    private var loss: MQTTLoss?
+    var loss: MQTTLoss?
+    /// Whether there is no TCP connection yet.
+    var isCalling = true
+    /// Why TLS failed.
+    var tlsReason: String?
+    /// Whether the library, or TLS below it, may hold bytes that poll(2) does not know of.
+    private var mayHoldMore = false
     /// The packet identifier of SUBSCRIBE, until its SUBACK has come.
     private var subscription: CInt?
     /// The publications of QoS 0 that the library could not write yet, by its number for them.
@@ -44,70 +48,65 @@ internal import Glibc
         let context = unsafe Unmanaged.passUnretained(self).toOpaque()
         unsafe handle = mosquitto_new(options.clientId, true, context)
         guard let handle = unsafe handle else { return ended(MOSQ_ERR_NOMEM.code) }
-        let code = unsafe connect(handle)
-        guard code == MOSQ_ERR_SUCCESS.code else { return ended(code) }
-        while !link.isStopping {
-            let code = unsafe turn(handle)
+        do throws(MQTTTLSError) {
+            if let tls = options.tls { try unsafe protect(handle, TLSContext(tls, host: options.host), context) }
+        } catch {
+            return MQTTLoss(.tls, reason: "TLS: \(error)")
+        }
+        var code = unsafe prepare(handle)
+        if code == MOSQ_ERR_SUCCESS.code { code = unsafe connect(handle) }
+        let patience = Duration.monotonic + options.patience
+        while code == MOSQ_ERR_SUCCESS.code, !link.isStopping {
+            code = unsafe turn(handle)
             // The library closes the socket by itself when the broker says DISCONNECT.
             guard code == MOSQ_ERR_SUCCESS.code, loss == nil, unsafe mosquitto_socket(handle) >= 0 else {
                 return ended(code)
             }
+            guard wasAccepted || .monotonic < patience else {
+                return MQTTLoss(.silence, reason: "the broker does not answer CONNECT")
+            }
         }
+        guard code == MOSQ_ERR_SUCCESS.code else { return ended(code) }
         unsafe sayGoodbye(handle)
-        return MQTTLoss(kind: .lost, reason: "stopped")
+        return MQTTLoss(.other, wasAccepted: wasAccepted, reason: "stopped")
     }
 
     // MARK: - Turns
 
-    private func connect(_ handle: OpaquePointer) -> CInt {
-        let version = options.version == .v5 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311
-        var code = unsafe mosquitto_int_option(handle, MOSQ_OPT_PROTOCOL_VERSION, version)
-        guard code == MOSQ_ERR_SUCCESS.code else { return code }
-        // With Nagle's algorithm an answer waits for the broker's delayed ACK: 44 ms.
-        code = unsafe mosquitto_int_option(handle, MOSQ_OPT_TCP_NODELAY, 1)
-        guard code == MOSQ_ERR_SUCCESS.code else { return code }
-        if let login = options.login {
-            code = unsafe mosquitto_username_pw_set(handle, login.username, login.password)
-            guard code == MOSQ_ERR_SUCCESS.code else { return code }
-        }
-        unsafe setCallbacks(handle)
-        var properties = Properties()
-        if options.version == .v5 {
-            // The library takes in any length the broker names, so the broker is told to send no more than this.
-            properties.add(.maximumPacketSize, UInt32(clamping: options.maximumPayload + 1024))
-        }
-        guard properties.code == MOSQ_ERR_SUCCESS.code else { return properties.code }
-        return unsafe mosquitto_connect_bind_v5(
-            handle, options.host, CInt(options.port), Self.keepAlive, nil, properties.list)
-    }
-
     /// Waits for the socket or the bell, a second at most, and does what is to do.
     private func turn(_ handle: OpaquePointer, reads: Bool = true) -> CInt {
         unsafe sendOutgoing(handle)
-        var wanted: CInt = reads && link.hasRoom() ? POLLIN : 0
+        let reads = reads && link.hasRoom()
+        var wanted: CInt = reads ? POLLIN : 0
         if unsafe mosquitto_want_write(handle) { wanted |= CInt(POLLOUT) }
         var files = unsafe [
             pollfd(fd: mosquitto_socket(handle), events: Int16(wanted), revents: 0),
             pollfd(fd: link.work.descriptor, events: Int16(POLLIN), revents: 0),
         ]
-        guard unsafe poll(&files, 2, 1000) >= 0 || errno == EINTR else { return MOSQ_ERR_ERRNO.code }
+        guard unsafe poll(&files, 2, reads && mayHoldMore ? 0 : 1000) >= 0 || errno == EINTR else {
+            return MOSQ_ERR_ERRNO.code
+        }
         if files[1].revents != 0 { link.work.wait() }
         let ready = CInt(files[0].revents)
         var code = MOSQ_ERR_SUCCESS.code
-        if ready & ~CInt(POLLOUT) != 0 { code = unsafe read(handle) }
+        if ready & ~CInt(POLLOUT) != 0 || (reads && mayHoldMore) { code = unsafe read(handle) }
         if code == MOSQ_ERR_SUCCESS.code, ready & CInt(POLLOUT) != 0 { code = unsafe mosquitto_loop_write(handle, 1) }
         // Keep-alive.
         return unsafe code == MOSQ_ERR_SUCCESS.code ? mosquitto_loop_misc(handle) : code
     }
 
-    /// Reads packets until the socket is empty, the inbox is full, or others must have their turn.
+    /// Reads packets until there are no more bytes, the inbox is full, or others must have their turn.
     private func read(_ handle: OpaquePointer) -> CInt {
+        mayHoldMore = false
         for _ in 0..<Self.packetsPerTurn {
             errno = 0
             let code = unsafe mosquitto_loop_read(handle, 1)
-            guard code == MOSQ_ERR_SUCCESS.code, errno != EAGAIN, unsafe mosquitto_socket(handle) >= 0, link.hasRoom()
-            else { return code }
+            guard code == MOSQ_ERR_SUCCESS.code, errno != EAGAIN, unsafe mosquitto_socket(handle) >= 0 else {
+                return code
+            }
+            guard link.hasRoom() else { break }
         }
+        mayHoldMore = options.tls != nil
         return MOSQ_ERR_SUCCESS.code
     }
 
@@ -120,7 +119,7 @@ internal import Glibc
             writtenAtOnce = 0
             let code = unsafe publish(publication, &mid, handle)
             if code != MOSQ_ERR_SUCCESS.code {
-                link.post(.failed(id: outgoing.id, reason: reason(code)))
+                link.post(.failed(id: outgoing.id, code: nil, reason: reason(code)))
             } else if publication.qos > 0 {
                 unacknowledged[mid] = outgoing.id
             } else if writtenAtOnce != mid {
@@ -143,8 +142,12 @@ internal import Glibc
     private func end() {
         if let handle = unsafe handle { unsafe mosquitto_destroy(handle) }
         unsafe handle = nil
-        for id in unwritten.values { link.post(.failed(id: id, reason: "the connection ended before it was sent")) }
-        for id in unacknowledged.values { link.post(.failed(id: id, reason: "the connection ended before PUBACK")) }
+        for id in unwritten.values.sorted() {
+            link.post(.failed(id: id, code: nil, reason: "the connection ended before it was sent"))
+        }
+        for id in unacknowledged.values.sorted() {
+            link.post(.failed(id: id, code: nil, reason: "the connection ended before PUBACK"))
+        }
         (unwritten, unacknowledged) = ([:], [:])
     }
 
@@ -165,11 +168,11 @@ internal import Glibc
     func connected(_ code: CInt) {
         guard code == 0, let handle = unsafe handle else {
             let words = unsafe options.version == .v5 ? mosquitto_reason_string(code) : mosquitto_connack_string(code)
-            loss = MQTTLoss(kind: .refused, reason: unsafe text(words))
+            loss = MQTTLoss(.refused(code: UInt8(truncatingIfNeeded: code)), reason: unsafe text(words))
             return
         }
         guard !wasAccepted else {
-            loss = MQTTLoss(kind: .lost, reason: "the broker sent CONNACK twice")
+            loss = MQTTLoss(.other, wasAccepted: true, reason: "the broker sent CONNACK twice")
             return
         }
         wasAccepted = true
@@ -207,7 +210,7 @@ internal import Glibc
         link.post(.subscribed(refused: refused))
         guard let first = refused.first, refused.count == options.subscriptions.count else { return }
         // Without a subscription the connection is of no use; whoever mends the broker's rules need not restart anything.
-        loss = MQTTLoss(kind: .denied, reason: "the broker refuses the subscriptions: \(first.reason)")
+        loss = MQTTLoss(.denied, reason: "the broker refuses the subscriptions: \(first.reason)")
     }
 
     /// QoS 0: it is written; otherwise PUBACK or PUBCOMP has come.
@@ -217,45 +220,20 @@ internal import Glibc
             writtenAtOnce = mid
             return
         }
-        link.post(
-            code < 0x80 ? .published(id: id) : .failed(id: id, reason: unsafe text(mosquitto_reason_string(code))))
+        let code = UInt8(truncatingIfNeeded: code)
+        guard code >= 0x80 else { return link.post(.published(id: id, code: code)) }
+        link.post(.failed(id: id, code: code, reason: unsafe text(mosquitto_reason_string(CInt(code)))))
     }
 
     /// DISCONNECT of MQTT 5 says why, in codes from 0x80 on; lower ones are the library's, which `ended` knows better.
     func disconnected(_ code: CInt) {
         guard loss == nil, code >= 0x80 else { return }
-        loss = MQTTLoss(kind: .lost, reason: unsafe "the broker says: \(text(mosquitto_reason_string(code)))")
+        let isTakenOver = code == CInt(MQTT_RC_SESSION_TAKEN_OVER.rawValue)
+        let cause = isTakenOver ? .takenOver : MQTTLoss.Cause.dismissed(code: UInt8(truncatingIfNeeded: code))
+        let words = unsafe text(mosquitto_reason_string(code))
+        loss = MQTTLoss(cause, wasAccepted: wasAccepted, reason: "the broker says: \(words)")
     }
 
-    // MARK: - Reasons
-
-    private func ended(_ code: CInt) -> MQTTLoss {
-        let words = reason(code)
-        if let loss { return loss }
-        return MQTTLoss(kind: wasAccepted ? .lost : .unreachable, reason: words)
-    }
-
-    /// Must come right after the call that failed: for some codes the words are those of errno.
-    private func reason(_ code: CInt) -> String {
-        switch code {
-        case MOSQ_ERR_SUCCESS.code, MOSQ_ERR_CONN_LOST.code, MOSQ_ERR_NO_CONN.code:
-            wasAccepted ? "the broker closed the connection" : "the broker closed the connection before CONNACK"
-        case MOSQ_ERR_KEEPALIVE.code: "the broker does not answer any more"
-        case MOSQ_ERR_EAI.code: "no such host, or no answer of the name server"
-        case MOSQ_ERR_PROTOCOL.code: "what answers does not speak this version of MQTT"
-        default: unsafe text(mosquitto_strerror(code))
-        }
-    }
-}
-
-extension mosq_err_t {
-    /// The value as the library's functions return it.
-    var code: CInt { rawValue }
-}
-
-/// A string of the library's, without the full stop at its end.
-private func text(_ words: UnsafePointer<CChar>?) -> String {
-    guard let words = unsafe words else { return "unknown reason" }
-    let text = unsafe String(cString: words)
-    return text.hasSuffix(".") ? String(text.dropLast()) : text
+    /// The first reason is the exact one.
+    func noteTLS(_ reason: String) { tlsReason = tlsReason ?? reason }
 }

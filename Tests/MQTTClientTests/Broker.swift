@@ -9,7 +9,7 @@ final class Broker {
     private var process: pid_t = 0
 
     /// Writes the configuration, and starts the broker unless told otherwise.
-    init(_ lines: String..., allowsAnonymous: Bool = true, starts: Bool = true) throws {
+    init(_ lines: [String] = [], allowsAnonymous: Bool = true, starts: Bool = true) throws {
         port = try freePort()
         path = "/tmp/nearhub-test-broker-\(getpid())-\(port).conf"
         let text = """
@@ -83,7 +83,8 @@ func bind(_ socket: borrowing FileDescriptor, listens: Bool) throws -> UInt16 {
     return UInt16(bigEndian: address.sin_port)
 }
 
-private func accepts(_ port: UInt16) -> Bool {
+/// Whether somebody listens on a port of the loopback address.
+func accepts(_ port: UInt16) -> Bool {
     let probe = FileDescriptor(owning: socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0))
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
@@ -95,7 +96,8 @@ private func accepts(_ port: UInt16) -> Bool {
     }
 }
 
-private func spawn(_ arguments: [String]) throws -> pid_t {
+/// Starts a program.
+func spawn(_ arguments: [String]) throws -> pid_t {
     var strings = unsafe arguments.map { unsafe strdup($0) } + [nil]
     defer { unsafe strings.forEach { unsafe free($0) } }
     var process: pid_t = 0

@@ -54,7 +54,7 @@ struct MQTTClientTests {
         let broker = try Broker(starts: false)
         let recorder = try Recorder(port: broker.port)
         try recorder.wait("no failure") { !$0.losses.isEmpty }
-        #expect(recorder.losses[0] == MQTTLoss(kind: .unreachable, reason: "Connection refused"))
+        #expect(recorder.losses[0] == MQTTLoss(.address, reason: "Connection refused"))
         try broker.start()
         try recorder.waitForSubscriptions(1)
         broker.end(SIGKILL)
@@ -66,17 +66,19 @@ struct MQTTClientTests {
     }
 
     @Test(arguments: [
-        (MQTTOptions.Version.v5, "Not authorized"), (.v311, "Connection Refused: not authorised"),
+        (MQTTOptions.Version.v5, UInt8(0x87), "Not authorized"), (.v311, 5, "Connection Refused: not authorised"),
     ])
-    func `a refusal is told with the broker's reason`(version: MQTTOptions.Version, reason: String) throws {
+    func `a refusal is told with the broker's reason`(
+        version: MQTTOptions.Version, code: UInt8, reason: String
+    ) throws {
         let broker = try Broker(allowsAnonymous: false)
         let recorder = try Recorder(port: broker.port, version)
         try recorder.wait("no refusal") { !$0.losses.isEmpty }
-        #expect(recorder.losses[0] == MQTTLoss(kind: .refused, reason: reason))
+        #expect(recorder.losses[0] == MQTTLoss(.refused(code: code), reason: reason))
     }
 
     @Test func `while it is paused messages wait in the broker, and none is lost`() throws {
-        let broker = try Broker("max_inflight_messages 0")
+        let broker = try Broker(["max_inflight_messages 0"])
         let reader = try Recorder(port: broker.port)
         let writer = try Recorder(port: broker.port, id: "writer", [])
         try reader.waitForSubscriptions()
@@ -102,7 +104,7 @@ struct MQTTClientTests {
     }
 
     @Test func `a loop that does not turn bounds what is read`() throws {
-        let broker = try Broker("max_inflight_messages 0")
+        let broker = try Broker(["max_inflight_messages 0"])
         let reader = try Recorder(port: broker.port)
         let writer = try Recorder(port: broker.port, id: "writer", [])
         try reader.waitForSubscriptions()
@@ -120,7 +122,7 @@ struct MQTTClientTests {
     }
 
     @Test func `a handler that pauses the client sees no further event of the same turn, and none is lost`() throws {
-        let broker = try Broker("max_inflight_messages 0")
+        let broker = try Broker(["max_inflight_messages 0"])
         let loop = try EventLoop()
         var topics: [String] = []
         var isSubscribed = false

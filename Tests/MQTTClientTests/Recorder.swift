@@ -8,12 +8,15 @@ final class Recorder {
     private let loop: EventLoop
     private var started: MQTTClient?
 
-    init(
+    convenience init(
         port: UInt16, _ version: MQTTOptions.Version = .v5, id: String = "recorder", _ subscriptions: [String] = ["t/+"]
     ) throws {
+        try self.init(
+            MQTTOptions(host: "127.0.0.1", port: port, clientId: id, version: version, subscriptions: subscriptions))
+    }
+
+    init(_ options: MQTTOptions) throws {
         loop = try EventLoop()
-        let options = MQTTOptions(
-            host: "127.0.0.1", port: port, clientId: id, version: version, subscriptions: subscriptions)
         let client = try MQTTClient(options) { [unowned self] event in events.append(event) }
         started = client
         try loop.add(client)
@@ -38,12 +41,23 @@ final class Recorder {
         events.compactMap { if case .subscribed(let refused) = $0 { refused.map(\.filter) } else { nil } }
     }
 
+    /// Publications with the codes of their PUBACK.
+    var codes: [UInt8] {
+        events.compactMap {
+            switch $0 {
+            case .published(_, let code): code
+            case .failed(_, let code, _): code
+            default: nil
+            }
+        }
+    }
+
     var acknowledged: [UInt64] {
-        events.compactMap { if case .published(let id) = $0 { id } else { nil } }
+        events.compactMap { if case .published(let id, _) = $0 { id } else { nil } }
     }
 
     var failed: [UInt64] {
-        events.compactMap { if case .failed(let id, _) = $0 { id } else { nil } }
+        events.compactMap { if case .failed(let id, _, _) = $0 { id } else { nil } }
     }
 
     /// Turns the loop until something is true.
