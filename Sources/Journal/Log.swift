@@ -22,10 +22,23 @@ public final class Log {
     var inFlight: [UInt8] = []
     /// Lines of the next batch; they come behind `inFlight`.
     var staging = JSONWriter()
-    /// What lines of the next batch give as `durable`: the last number of the batch before.
+    /// The last number of the batch before.
+    private var batchSeq: UInt64
+    /// What lines of the next batch give as `durable`: the last number of the last batch that was to be synced.
     private var batchDurable: UInt64
-    /// Whether marks were written that were not synced.
-    private var hasUnsyncedMarks = false
+    /// The number up to which marks prove that records are on disk.
+    public private(set) var provenSeq: UInt64
+    /// The last number that a sync has returned for.
+    private var syncedSeq: UInt64
+    /// Whether something was written that was not synced.
+    private var hasUnsynced = false
+    /// Whether the batch that is being written is to be synced.
+    private var isSyncing = false
+    /// Whether records count as durable once they are written, since nothing is lost when the last ones are; they are
+    /// synced when `wantsSync` is set, and for a clean stop.
+    public var isLazy = false
+    /// Whether a lazy log is to be synced with the next group.
+    public var wantsSync = false
     /// Whether damaged lines are passed over where all records are read.
     var skipsDamage = false
     /// Why no record is taken at present.
@@ -40,7 +53,10 @@ public final class Log {
         self.size = size
         self.settled = settled
         durableSeq = seq
+        batchSeq = seq
         batchDurable = seq
+        syncedSeq = seq
+        provenSeq = seq
     }
 
     /// Stages one record.
@@ -72,6 +88,7 @@ public final class Log {
     /// - Parameter settled: the number up to which no answer may be given again (protocol.md D4); nil to say nothing.
     public func mark(settled: UInt64? = nil) {
         staging.bytes.appendSyncMark(durable: batchDurable, settled: settled)
+        provenSeq = batchDurable
     }
 
     /// Where the first staged byte will be in the file.
@@ -83,19 +100,25 @@ public final class Log {
     ///
     /// - Parameter syncing: whether marks alone are synced too.
     func beginCommit(syncing: Bool) -> Committer.Batch? {
-        let hasRecords = seq > batchDurable
-        let syncs = hasRecords || syncing && (hasUnsyncedMarks || !staging.bytes.isEmpty)
+        let hasRecords = seq > batchSeq && !isLazy
+        let syncs = hasRecords || (syncing || wantsSync) && (hasUnsynced || !staging.bytes.isEmpty)
         guard syncs || !staging.bytes.isEmpty else { return nil }
         swap(&inFlight, &staging.bytes)
-        batchDurable = seq
-        hasUnsyncedMarks = !syncs
+        batchSeq = seq
+        if syncs {
+            batchDurable = seq
+            wantsSync = false
+        }
+        isSyncing = syncs
+        hasUnsynced = !syncs
         return Committer.Batch(file: file, bytes: inFlight, offset: size, syncs: syncs)
     }
 
     /// Takes note that what `beginCommit` gave is written, and on disk if it was to be synced.
     func endCommit() {
         size += UInt64(inFlight.count)
-        durableSeq = batchDurable
+        durableSeq = batchSeq
+        if isSyncing { syncedSeq = batchSeq }
         // A buffer that one great batch made great is not kept.
         inFlight.removeAll(keepingCapacity: inFlight.capacity <= 1 << 20)
     }
@@ -103,11 +126,13 @@ public final class Log {
     /// Forgets all that is not on disk: what `beginCommit` gave and could not be written, and what was staged since.
     func takeBack() {
         seq = durableSeq
-        batchDurable = durableSeq
+        batchSeq = durableSeq
+        batchDurable = syncedSeq
+        provenSeq = min(provenSeq, syncedSeq)
         inFlight = []
         staging.bytes.removeAll()
         // Those before the group may not be.
-        hasUnsyncedMarks = true
+        hasUnsynced = true
     }
 
     /// Stages a mark that is a block long: what has room for it has room for records.

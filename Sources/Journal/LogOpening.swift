@@ -13,11 +13,12 @@ extension Log {
     /// - Parameters:
     ///   - directory: the state directory.
     ///   - name: the log's name, such as `devices`.
+    ///   - proven: the number up to which another log proves that records were on disk.
     ///   - skip: takes each damaged line of a log that is to be used all the same; nil to refuse such a log.
     ///   - replay: takes each record in order, and a way to read those before it; when `open` throws, what it took is void.
     /// - Throws: `.damaged`, `.newer`, `.io`, and what `replay` throws.
     public static func open(
-        directory: String, name: String, skippingDamage skip: ((SetAside) -> Void)? = nil,
+        directory: String, name: String, proven: UInt64 = 0, skippingDamage skip: ((SetAside) -> Void)? = nil,
         replay: (Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> (log: Log, recovery: Recovery) {
         let path = "\(directory)/\(name).jsonl"
@@ -25,6 +26,7 @@ extension Log {
         let folder = try onLog(path) { () throws(SystemError) in try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY) }
         try onLog(path) { () throws(SystemError) in try removeUnfinishedCompaction(path + ".new", folder) }
         guard let file = try existing(path, O_RDWR) else {
+            try refuseMissing(path, proven)
             let file = try onLog(path) { () throws(SystemError) in
                 try LogFile(path, O_RDWR | O_CREAT | O_EXCL)
             }
@@ -40,7 +42,8 @@ extension Log {
         var damaged = 0
         var end: Walk.End
         if let skip {
-            let found = try Salvage.through(file, size: size, name: name) { (record) throws(JournalError) in
+            let found = try Salvage.through(file, size: size, name: name, proven: proven) {
+                (record) throws(JournalError) in
                 try replay(record, earlier)
             } skip: { line in
                 damaged += 1
@@ -49,7 +52,7 @@ extension Log {
             guard let found else { throw JournalError(.damaged(offset: 0, line: 1, why: "no whole line"), file: path) }
             end = found
         } else {
-            end = try Walk.through(file, size: size, name: name) { (record) throws(JournalError) in
+            end = try Walk.through(file, size: size, name: name, proven: proven) { (record) throws(JournalError) in
                 try replay(record, earlier)
             }
         }
@@ -74,15 +77,17 @@ extension Log {
     /// - Returns: what `open` would have found and done.
     /// - Throws: as `open`.
     public static func verify(
-        directory: String, name: String, replay: (Record, EarlierRecords) throws(JournalError) -> Void
+        directory: String, name: String, proven: UInt64 = 0,
+        replay: (Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> Recovery {
         let path = "\(directory)/\(name).jsonl"
         guard let file = try existing(path, O_RDONLY) else {
+            try refuseMissing(path, proven)
             return Recovery(file: path, records: 0, seq: 0, bytes: 0, isNew: true, torn: nil, rewrittenFrom: nil)
         }
         let size = try onLog(path) { () throws(SystemError) in try file.size() }
         let earlier = EarlierRecords(file, size: size)
-        let end = try Walk.through(file, size: size, name: name) { (record) throws(JournalError) in
+        let end = try Walk.through(file, size: size, name: name, proven: proven) { (record) throws(JournalError) in
             try replay(record, earlier)
         }
         let isTorn = end.bytes < size
@@ -90,6 +95,12 @@ extension Log {
             file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0,
             torn: isTorn ? .init(offset: end.bytes, length: size - end.bytes, kept: nil) : nil,
             rewrittenFrom: end.unproven < end.bytes ? end.unproven : nil)
+    }
+
+    private static func refuseMissing(_ path: String, _ proven: UInt64) throws(JournalError) {
+        guard proven > 0 else { return }
+        let why = "it is missing, though records up to seq \(proven) were on disk"
+        throw JournalError(.damaged(offset: 0, line: nil, why: why), file: path)
     }
 
     static func existing(_ path: String, _ flags: CInt) throws(JournalError) -> LogFile? {

@@ -13,6 +13,8 @@ extension Log {
         public let records: UInt64
         /// How many lines were left out.
         public let setAside: Int
+        /// Whether it ends before what another log proves to have been on disk.
+        public let isShort: Bool
     }
 
     /// Writes `DIRECTORY/NAME.jsonl` anew from all of its records that are whole, in the order of their numbers.
@@ -23,12 +25,13 @@ extension Log {
     /// - Parameters:
     ///   - directory: the state directory.
     ///   - name: the log's name, such as `devices`.
+    ///   - proven: the number up to which another log proves that there were records.
     ///   - fault: why a whole record must not stay; nil when it may.
     ///   - setAside: takes each line that is left out.
     ///   - progress: takes how many bytes of how many are done.
     /// - Throws: `.newer` when a newer nearhub wrote it, `.io`; then nothing has changed.
     public static func repair(
-        directory: String, name: String, fault: (Record) -> String?, setAside: (SetAside) -> Void,
+        directory: String, name: String, proven: UInt64 = 0, fault: (Record) -> String?, setAside: (SetAside) -> Void,
         progress: (UInt64, UInt64) -> Void
     ) throws(JournalError) -> Repaired {
         let path = "\(directory)/\(name).jsonl"
@@ -62,7 +65,8 @@ extension Log {
                     if rewrite.isFull { try rewrite.flush() }
                     progress(size / 2 + min(rewrite.size, size) / 2, size)
                 }
-                rewrite.seal(upto: survey.upto, settled: min(survey.settled, survey.upto))
+                let upto = max(survey.upto, proven)
+                rewrite.seal(upto: upto, settled: min(survey.settled, upto))
                 try rewrite.flush()
             } catch {
                 rewrite.abandon()
@@ -72,7 +76,18 @@ extension Log {
             try rewrite.replace(in: folder, keeping: kept)
             return records
         }
-        return Repaired(file: path, kept: kept, records: records, setAside: asides)
+        return Repaired(file: path, kept: kept, records: records, setAside: asides, isShort: survey.upto < proven)
+    }
+
+    /// Gives the log another name, `NAME.jsonl.damaged-N`, so that the next start begins a new one; nothing if it is not there.
+    public static func setAside(directory: String, name: String) throws(JournalError) {
+        let path = "\(directory)/\(name).jsonl"
+        guard unsafe access(path, F_OK) == 0 else { return }
+        let kept = onlyFreePath("\(path).damaged-")
+        try onLog(path) { () throws(SystemError) in
+            try system("rename", path) { unsafe rename(path, kept) }
+            try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY).syncAll()
+        }
     }
 
     /// The first path of this beginning and a number at which there is nothing.

@@ -15,15 +15,17 @@ struct Salvage {
     /// Goes through a file.
     ///
     /// - Parameters:
+    ///   - proven: the number up to which another log proves that records were on disk.
     ///   - replay: takes each whole record whose number is above all before it.
     ///   - skip: takes every other line, and those of which `replay` throws `.damaged`.
     /// - Returns: where the log ends; nil when there is no whole line in it.
     /// - Throws: `.newer`, `.io`, and what `replay` throws.
     static func through(
-        _ file: LogFile, size: UInt64, name: String, replay: (Record) throws(JournalError) -> Void,
+        _ file: LogFile, size: UInt64, name: String, proven: UInt64, replay: (Record) throws(JournalError) -> Void,
         skip: (SetAside) -> Void
     ) throws(JournalError) -> Walk.End? {
         var salvage = Salvage(path: file.path, name: name)
+        salvage.durable = proven
         var lastWhole: UInt64 = 0
         var survey = SegmentReader(file, to: size)
         while let segment = try survey.next() {

@@ -42,11 +42,13 @@ struct Walk {
     /// Whether a head or seal is at or behind the fault: these are on disk before anything else is written.
     private var hasProofBehind = false
 
-    /// Walks through a file, handing each good record to `replay`.
+    /// Walks through a file, handing each good record to `replay`; up to `proven` another log says that it was on disk.
     static func through(
-        _ file: LogFile, size: UInt64, name: String, replay: (Record) throws(JournalError) -> Void
+        _ file: LogFile, size: UInt64, name: String, proven: UInt64 = 0,
+        replay: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> End {
         var walk = Walk(path: file.path, name: name)
+        if proven > 0 { walk.durable = proven }
         var reader = SegmentReader(file, to: size)
         while let segment = try reader.next() {
             if let record = try walk.take(segment) { try replay(record) }
@@ -129,7 +131,9 @@ struct Walk {
 
     private func finish(_ size: UInt64) throws(JournalError) -> End {
         let proven = durable ?? 0
+        let proof = proven > 0 ? "though records up to seq \(proven) were on disk" : "though more follows"
         if generation == 0 {
+            if proven > 0, size == 0 { throw damaged(Fault(offset: 0, line: 1, why: "it is empty, \(proof)")) }
             guard let fault else { return End() }
             // The head is on disk before anything else is written: if there was only it, nobody was promised anything.
             let isTornHead = durable == nil && lastLine == 0 && size <= Line.newHeadLength(log: name)
@@ -137,7 +141,6 @@ struct Walk {
             return End()
         }
         let isShort = end.seq < proven
-        let proof = proven > 0 ? "though records up to seq \(proven) were on disk" : "though more follows"
         if let fault, hasProofBehind || lowestBehind <= proven || isShort {
             throw damaged(Fault(offset: fault.offset, line: fault.line, why: "\(fault.why), \(proof)"))
         }

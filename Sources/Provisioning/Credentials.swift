@@ -40,7 +40,8 @@ public struct Credentials: Hashable, Sendable {
 }
 
 extension Credentials {
-    func write(to json: inout JSONWriter) {
+    /// Writes the object of the member `credentials` of a line.
+    public func write(to json: inout JSONWriter) {
         json.beginObject()
         json.member("type", Text(type.rawValue))
         json.member("id", id)
@@ -50,7 +51,8 @@ extension Credentials {
         json.endObject()
     }
 
-    init(_ json: JSONValue?) throws(InvalidRecord) {
+    /// Reads such an object.
+    public init(_ json: JSONValue?) throws(InvalidRecord) {
         guard let type = json?["type"]?.text.flatMap({ CredentialsType(rawValue: $0.description) }),
             let id = json?["id"]?.text
         else { throw InvalidRecord("device without credentials of a known type") }

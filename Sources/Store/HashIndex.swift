@@ -66,6 +66,13 @@ struct HashIndex {
         count -= 1
     }
 
+    /// How many keys have their offset at or behind the given one.
+    func count(from offset: UInt64) -> Int {
+        var count = 0
+        for entry in slots where entry != 0 && entry & Self.maximumOffset >= offset { count += 1 }
+        return count
+    }
+
     private mutating func grow() {
         let old = slots
         bits += 1

@@ -29,7 +29,8 @@ public enum LogHead {
         return Array(",\"xxh3\":\"\(hexadecimal(hash))\"}".utf8)
     }
 
-    private static func hexadecimal(_ number: UInt64) -> String {
+    /// The 16 lower-case digits of a number.
+    static func hexadecimal(_ number: UInt64) -> String {
         let digits = String(number, radix: 16)
         return String(repeating: "0", count: 16 - digits.count) + digits
     }

@@ -58,10 +58,13 @@ extension Store {
         let profiles = try Log.verify(directory: directory, name: "profiles") {
             (record, earlier) throws(JournalError) in try registry.replay(profile: record, earlier)
         }
-        let devices = try Log.verify(directory: directory, name: "devices") {
+        var content = UpstreamLog.Content()
+        let own = [try verifyUpstream(directory, &content), try verifyAdmin(directory)]
+        let proven = try proven(directory, content, .refuse)
+        let devices = try Log.verify(directory: directory, name: "devices", proven: proven) {
             (record, earlier) throws(JournalError) in try registry.replay(device: record, earlier)
         }
         return Inspection(
-            recoveries: [profiles, devices], profiles: registry.profiles.count, devices: registry.deviceCount)
+            recoveries: [profiles, devices] + own, profiles: registry.profiles.count, devices: registry.deviceCount)
     }
 }

@@ -57,7 +57,7 @@ public struct StateDirectory: ~Copyable {
     public static func check(_ path: String) throws(StateError) {
         let path = withoutSlashes(path)
         try checkPrivate(path, isDirectory: true)
-        for name in ["lock", "profiles.jsonl", "devices.jsonl"] {
+        for name in ["lock", "profiles.jsonl", "devices.jsonl", "upstream.jsonl", "admin.jsonl"] {
             try checkPrivate("\(path)/\(name)", isDirectory: false)
         }
     }

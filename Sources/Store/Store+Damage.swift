@@ -56,10 +56,10 @@ extension Store {
     }
 
     static func openDevices(
-        _ directory: String, _ registry: inout Registry, _ damage: Damage
+        _ directory: String, _ registry: inout Registry, _ damage: Damage, proven: UInt64
     ) throws(JournalError) -> Opened {
         var newest: [Text: UInt64] = [:]
-        let found = try open(directory, "devices", &registry, damage) {
+        let found = try open(directory, "devices", &registry, damage, proven: proven) {
             (registry, record, earlier) throws(JournalError) in
             try registry.replay(device: record, earlier)
         }
@@ -76,12 +76,13 @@ extension Store {
     }
 
     private static func open(
-        _ directory: String, _ name: String, _ registry: inout Registry, _ damage: Damage,
+        _ directory: String, _ name: String, _ registry: inout Registry, _ damage: Damage, proven: UInt64 = 0,
         _ replay: (inout Registry, Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> Opened {
         let empty = registry
         do {
-            let opened = try Log.open(directory: directory, name: name) { (record, earlier) throws(JournalError) in
+            let opened = try Log.open(directory: directory, name: name, proven: proven) {
+                (record, earlier) throws(JournalError) in
                 try replay(&registry, record, earlier)
             }
             return (opened, [])
@@ -90,8 +91,9 @@ extension Store {
         }
         registry = empty
         var damaged: [SetAside] = []
-        let opened = try Log.open(directory: directory, name: name, skippingDamage: { damaged.append($0) }) {
-            (record, earlier) throws(JournalError) in
+        let opened = try Log.open(
+            directory: directory, name: name, proven: proven, skippingDamage: { damaged.append($0) }
+        ) { (record, earlier) throws(JournalError) in
             try replay(&registry, record, earlier)
         }
         return (opened, damaged)

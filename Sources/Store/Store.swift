@@ -15,7 +15,11 @@ public final class Store {
     private let directory: StateDirectory
     let profilesLog: Log
     let devicesLog: Log
-    private let journal: Journal
+    var upstream: UpstreamLog
+    let identity: Identity
+    /// The id of the device log.
+    let devicesId: Text
+    let journal: Journal
     /// Called when the disk takes no writes any more, and with nil when it takes them again.
     public var onSuspension: ((Journal.Suspension?) -> Void)?
     /// What opening the logs found, for people.
@@ -46,20 +50,29 @@ public final class Store {
         var random = SystemRandom()
         var registry = Registry(seed: random.next())
         let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage)
-        let (devices, damagedDevices) = try Self.openDevices(directory.path, &registry, damage)
+        let own = try Self.openOwn(directory.path, damage)
+        let proven = try Self.proven(directory.path, own.upstream.content, damage)
+        let (devices, damagedDevices) = try Self.openDevices(directory.path, &registry, damage, proven: proven)
         self.registry = registry
-        damagedLines = damagedProfiles + damagedDevices
+        damagedLines = damagedProfiles + damagedDevices + own.damaged
         profilesLog = profiles.log
         devicesLog = devices.log
-        recoveries = [profiles.recovery, devices.recovery]
+        upstream = own.upstream
+        identity = own.identity
+        devicesId = try devicesLog.id()
+        if upstream.content.entry.log != devicesId { upstream.forget() }
+        recoveries = [profiles.recovery, devices.recovery] + own.recoveries
         windows = RepeatWindows(settled: devicesLog.settled, seq: devicesLog.seq, now: monotonicSeconds())
         marks = Marks(profiles: profilesLog.seq, devices: devicesLog.seq, settled: devicesLog.settled)
-        journal = try Journal([profilesLog, devicesLog], retryInterval: retryInterval, onFailure: onFailure)
+        journal = try Journal(
+            [profilesLog, devicesLog, identity.log, upstream.log], retryInterval: retryInterval, onFailure: onFailure)
         self.directory = directory
         marksDue = windows.isOpen ? .monotonic + .seconds(1) : nil
         journal.onDurable = { [unowned self] in release() }
         journal.onTakenBack = { [unowned self] in takeBack() }
         journal.onResumed = { [unowned self] in resume() }
+        // The hub's id, if it is new: it must never be another one at the next start.
+        try journal.flush()
     }
 
     /// Where the state is, absolute.
@@ -81,6 +94,7 @@ public final class Store {
     public func close() throws(JournalError) {
         try journal.flush()
         release()
+        try closeOwn()
         let settled = settle()
         if marks.profiles < profilesLog.seq { profilesLog.mark() }
         if marks.devices < devicesLog.seq || marks.settled < settled { devicesLog.mark(settled: settled) }
@@ -148,11 +162,13 @@ public final class Store {
         // Marks may have been cut off with the rest; the next ones say all again.
         marks = Marks(profiles: 0, devices: 0, settled: 0)
         marksDue = nil
+        upstream.pause()
         if let suspension { onSuspension?(suspension) }
         for reply in gate.takeAll() { reply(suspension?.error) }
     }
 
     private func resume() {
+        rewriteOwn()
         onSuspension?(nil)
         touched()
     }
@@ -186,6 +202,7 @@ public final class Store {
         marks.touched(at: monotonicSeconds())
         let soon = Duration.monotonic + .seconds(1)
         marksDue = min(marksDue ?? soon, soon)
+        upstream.touched()
     }
 
     private func settle() -> UInt64 {
@@ -240,12 +257,16 @@ extension Store: EventSource {
     public var descriptor: CInt? { journal.descriptor }
 
     /// Time until the logs want a mark, or until the disk is tried again.
-    public var timeout: Duration? { journal.timeout ?? marksDue.map { $0 - .monotonic } }
+    public var timeout: Duration? {
+        journal.timeout ?? [marksDue, upstream.due].compactMap { $0 }.min().map { $0 - .monotonic }
+    }
 
     /// Releases what has become durable, and keeps the marks.
     public func run() {
         journal.run()
-        guard suspension == nil, let due = marksDue, due <= .monotonic else { return }
+        guard suspension == nil else { return }
+        if let due = upstream.due, due <= .monotonic { bearWitness() }
+        guard let due = marksDue, due <= .monotonic else { return }
         marksDue = keepMarks().map { .monotonic + $0 }
     }
 

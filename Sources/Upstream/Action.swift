@@ -72,8 +72,6 @@ public enum Reason: String, Sendable, CaseIterable {
     case quota = "QUOTA"
     /// Upstream does not take the message: its topic, form or size.
     case notAccepted = "NOT_ACCEPTED"
-    /// The log's line with the state of the device is damaged.
-    case unreadable = "UNREADABLE"
 }
 
 /// How the connection to the upstream is doing.

@@ -20,15 +20,12 @@ public struct Change: Sendable {
     /// What upstream is to call it: the device's name with the prefix of the configuration, or what an administrator
     /// chose; empty when it is gone.
     public let upstreamName: Text
-    /// Whether upstream confirmed an earlier state of it: it must not be made there a second time.
-    public let wasConfirmed: Bool
 
     /// A state of the given parts.
-    public init(seq: UInt64, device: Text, content: Content, upstreamName: Text, wasConfirmed: Bool = false) {
+    public init(seq: UInt64, device: Text, content: Content, upstreamName: Text) {
         self.seq = seq
         self.device = device
         self.content = content
         self.upstreamName = upstreamName
-        self.wasConfirmed = wasConfirmed
     }
 }

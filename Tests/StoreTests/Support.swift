@@ -62,3 +62,19 @@ extension TemporaryDirectory {
         return info.st_mode & 0o777
     }
 }
+
+extension TemporaryDirectory {
+    /// The bytes of a file in it.
+    func bytes(_ name: String) throws -> [UInt8] {
+        let file = try FileDescriptor.open("\(path)/\(name)", O_RDONLY)
+        var bytes = [UInt8](repeating: 0, count: 1 << 20)
+        bytes.removeSubrange(max(0, unsafe read(file.raw, &bytes, bytes.count))...)
+        return bytes
+    }
+
+    /// Puts a file of the given bytes there, in place of one that is there.
+    func put(_ bytes: [UInt8], _ name: String) throws {
+        let file = try FileDescriptor.open("\(path)/\(name)", O_RDWR | O_CREAT | O_TRUNC)
+        guard unsafe write(file.raw, bytes, bytes.count) == bytes.count else { throw SystemError("write", name) }
+    }
+}

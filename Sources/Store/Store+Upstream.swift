@@ -1,0 +1,161 @@
+internal import EventLoop
+public import JSON
+public import Journal
+public import Provisioning
+
+extension Store {
+    /// The hub's own id: 32 random hexadecimal digits, made at its first start.
+    public var hub: Text { identity.hub }
+
+    /// How far upstream was told of the device log.
+    public var upstreamCursor: UpstreamCursor { upstream.content.entry.cursor }
+
+    /// What is to be remembered of devices and upstream, by their ids.
+    public var syncStates: [Text: SyncState] { upstream.content.states }
+
+    /// Writes how far upstream was told; not synced at once.
+    public func note(_ cursor: UpstreamCursor, now: Int64) throws(JournalError) {
+        try upstream.note(cursor, of: devicesLog, devicesId, at: now)
+    }
+
+    /// Writes the state of a device; nil when there is nothing to remember any more; not synced at once.
+    public func note(_ state: SyncState?, of device: Text, now: Int64) throws(JournalError) {
+        try upstream.note(state, of: device, at: now)
+    }
+
+    /// A line of devices.jsonl as upstream sees it.
+    public enum DeviceLine {
+        /// The newest state of a device; the number is that of the line.
+        case device(Device, seq: UInt64)
+        /// A device has ended, and none of its id has come since.
+        case deleted(Text, seq: UInt64)
+        /// A later line says something else of the same device.
+        case replaced
+        /// The line is damaged.
+        case damaged
+    }
+
+    /// The next line of devices.jsonl that is on disk; moves the place behind it.
+    ///
+    /// - Returns: nil at the end, and at a line whose successor is not on disk yet: that one may still be taken back.
+    public func nextDevice(after place: inout Log.Place) throws(JournalError) -> DeviceLine? {
+        var next = place
+        guard let step = try devicesLog.next(after: &next) else { return nil }
+        guard case .record(let record) = step, let event = try? Event(deviceRecord: record) else {
+            place = next
+            return .damaged
+        }
+        let id: Text
+        let line: DeviceLine
+        switch event {
+        case .device(let device): (id, line) = (device.id, .device(device, seq: record.seq))
+        case .deviceDeleted(let deleted): (id, line) = (deleted, .deleted(deleted, seq: record.seq))
+        case .profile, .profileDeleted: (id, line) = ("", .damaged)
+        }
+        let newest = registry.byId.candidates(id.utf8)
+        if newest.contains(where: { $0 >= devicesLog.size }) { return nil }
+        place = next
+        if case .deleted = line { return try device(id: id) == nil ? line : .replaced }
+        return newest.contains(record.offset) ? line : .replaced
+    }
+
+    /// The newest state of a device that is on disk, and the number of its line; nil when there is none.
+    public func durableDevice(id: Text) throws(JournalError) -> (device: Device, seq: UInt64)? {
+        guard let found = try registry.device(id: id, read), found.offset < devicesLog.size else { return nil }
+        return (found.device, try devicesLog.read(at: found.offset).seq)
+    }
+
+    /// How many devices have their newest line behind a place; goes through the index in memory.
+    public func deviceCount(behind place: Log.Place) throws(JournalError) -> Int {
+        registry.byId.count(from: try devicesLog.offset(of: place))
+    }
+
+    /// The number of the last line of devices.jsonl that is on disk.
+    public var durableDevices: UInt64 { devicesLog.durableSeq }
+}
+
+extension Store {
+    /// The two logs in which the hub speaks of itself.
+    struct Own {
+        let upstream: UpstreamLog
+        let identity: Identity
+        let recoveries: [Recovery]
+        let damaged: [SetAside]
+    }
+
+    static func openOwn(_ directory: String, _ damage: Damage) throws(JournalError) -> Own {
+        var upstream = UpstreamLog.Content()
+        let ups = try openOwn(directory, "upstream", damage, &upstream) { content, record throws(InvalidRecord) in
+            try content.replay(record)
+        }
+        var admin = Identity.Content()
+        let adm = try openOwn(directory, "admin", damage, &admin) { content, record throws(InvalidRecord) in
+            try content.replay(record)
+        }
+        return Own(
+            upstream: UpstreamLog(ups.opened.log, upstream),
+            identity: try Identity(adm.opened.log, admin, at: Duration.sinceEpoch.milliseconds),
+            recoveries: [ups.opened.recovery, adm.opened.recovery], damaged: ups.damaged + adm.damaged)
+    }
+
+    private static func openOwn<Content>(
+        _ directory: String, _ name: String, _ damage: Damage, _ content: inout Content,
+        _ replay: (inout Content, Record) throws(InvalidRecord) -> Void
+    ) throws(JournalError) -> Opened {
+        let empty = content
+        let file = "\(directory)/\(name).jsonl"
+        func take(_ record: Record) throws(JournalError) {
+            try record.orDamaged(file) { () throws(InvalidRecord) in try replay(&content, record) }
+        }
+        do {
+            return (
+                try Log.open(directory: directory, name: name) { record, _ throws(JournalError) in try take(record) },
+                []
+            )
+        } catch {
+            guard damage == .serveRest, case .damaged = error.kind else { throw error }
+        }
+        content = empty
+        var damaged: [SetAside] = []
+        let opened = try Log.open(directory: directory, name: name, skippingDamage: { damaged.append($0) }) {
+            record, _ throws(JournalError) in try take(record)
+        }
+        return (opened, damaged)
+    }
+
+    /// Up to which number upstream.jsonl proves that devices were on disk.
+    ///
+    /// - Throws: when it speaks of another device log than the one that is there.
+    static func proven(
+        _ directory: String, _ content: UpstreamLog.Content, _ damage: Damage
+    ) throws(JournalError) -> UInt64 {
+        let entry = content.entry
+        guard !entry.log.isEmpty else { return 0 }
+        if let id = try Log.id(directory: directory, name: "devices"), id != entry.log {
+            if damage == .serveRest { return 0 }
+            let why = "it is another log than the one of which upstream.jsonl speaks"
+            throw JournalError(.damaged(offset: 0, line: 1, why: why), file: "\(directory)/devices.jsonl")
+        }
+        return max(entry.devices, entry.cursor.seq)
+    }
+
+    /// Notes in upstream.jsonl how far the device log is on disk, and has it synced.
+    func bearWitness() {
+        // While the disk takes nothing there is nothing to bear witness of.
+        try? upstream.keep(devicesLog, devicesId, at: Duration.sinceEpoch.milliseconds)
+    }
+
+    /// Brings the two logs to disk, and says so in them.
+    func closeOwn() throws(JournalError) {
+        bearWitness()
+        try journal.flush()
+        for log in [identity.log, upstream.log] where log.provenSeq < log.seq { log.mark() }
+    }
+
+    /// Writes again what was taken back of the two logs.
+    func rewriteOwn() {
+        let now = Duration.sinceEpoch.milliseconds
+        try? identity.rewrite(at: now)
+        try? upstream.rewrite(devicesLog, devicesId, at: now)
+    }
+}
