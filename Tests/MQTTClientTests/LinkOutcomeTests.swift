@@ -53,7 +53,7 @@ struct LinkOutcomeTests {
     }
 
     @Test(arguments: [MQTTOptions.Version.v5, .v311])
-    func `the will of who is taken over is published; Mosquitto 2_0 does not say why it closed`(version: MQTTOptions.Version) throws {
+    func `the will of who is taken over is published; Mosquitto 2_0 says no more`(version: MQTTOptions.Version) throws {
         let broker = try Broker()
         let witness = try Recorder(port: broker.port, id: "witness")
         try witness.waitForSubscriptions()
