@@ -26,6 +26,8 @@ struct Registry {
     private(set) var profiles: [Text: DeviceProfile] = [:]
     private var profileByKey: [Text: Text] = [:]
     private var deviceCounts: [Text: UInt32] = [:]
+    /// Devices that wait for their first SUCCESS.
+    private(set) var unprovisionedCount = 0
     private(set) var byId: HashIndex
     private var byName: HashIndex
     private var byCredentialsId: HashIndex
@@ -78,6 +80,7 @@ struct Registry {
             byName.insert(device.name.utf8, at: offset)
             byCredentialsId.insert(device.credentials.id.utf8, at: offset)
             deviceCounts[device.profile, default: 0] += 1
+            if device.provisioned == nil { unprovisionedCount += 1 }
         case .deviceDeleted:
             if let old { remove(old) }
         }
@@ -127,6 +130,7 @@ struct Registry {
         byName.remove(old.device.name.utf8, at: old.offset)
         byCredentialsId.remove(old.device.credentials.id.utf8, at: old.offset)
         deviceCounts[old.device.profile, default: 1] -= 1
+        if old.device.provisioned == nil { unprovisionedCount -= 1 }
     }
 
     private func find(

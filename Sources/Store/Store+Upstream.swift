@@ -70,6 +70,9 @@ extension Store {
         registry.byId.count(from: try devicesLog.offset(of: place))
     }
 
+    /// How many devices wait for their first SUCCESS.
+    public var unprovisionedCount: Int { registry.unprovisionedCount }
+
     /// The number of the last line of devices.jsonl that is on disk.
     public var durableDevices: UInt64 { devicesLog.durableSeq }
 }

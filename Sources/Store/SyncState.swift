@@ -46,12 +46,15 @@ public struct SyncState: Sendable, Hashable {
 public struct UpstreamCursor: Sendable, Hashable {
     /// Who was told: the dialect and the address; another one is told everything anew.
     public var target: Text
+    /// A digest of what else was decided about upstream; when it changes, refused devices are told again.
+    public var settings: Text
     /// The number of the line in devices.jsonl up to which it was.
     public var seq: UInt64
 
     /// A cursor of the given parts.
-    public init(target: Text, seq: UInt64) {
+    public init(target: Text, settings: Text = "", seq: UInt64) {
         self.target = target
+        self.settings = settings
         self.seq = seq
     }
 }

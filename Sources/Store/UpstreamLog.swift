@@ -37,7 +37,9 @@ struct UpstreamLog {
                 guard let target = cursor["to"]?.text, let seq = cursor["of"]?.unsigned,
                     let log = cursor["log"]?.text, let devices = cursor["devices"]?.unsigned
                 else { throw InvalidRecord("an unreadable cursor") }
-                entry = Entry(cursor: UpstreamCursor(target: target, seq: seq), log: log, devices: devices)
+                entry = Entry(
+                    cursor: UpstreamCursor(target: target, settings: cursor["settings"]?.text ?? "", seq: seq),
+                    log: log, devices: devices)
             } else if let sync = record.json["sync"] {
                 guard let device = sync["device"]?.text else { throw InvalidRecord("a sync state of no device") }
                 states[device] = record.operation == .put ? try SyncState(sync) : nil
@@ -58,6 +60,7 @@ struct UpstreamLog {
             json.name("cursor")
             json.beginObject()
             json.member("to", entry.cursor.target)
+            if !entry.cursor.settings.isEmpty { json.member("settings", entry.cursor.settings) }
             json.member("of", entry.cursor.seq)
             json.member("log", entry.log)
             json.member("devices", entry.devices)

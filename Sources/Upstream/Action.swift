@@ -13,7 +13,7 @@ public enum Action: Sendable {
     /// How it went with a device that `Input.device` brought: it is not in flight any more. Once for each.
     case settle(device: Text, Outcome)
     /// Upstream knows nothing behind this number: whatever is in flight is void, devices come again from there on, or
-    /// from the cursor if that is lower.
+    /// from the cursor if that is lower, as it is below the highest number.
     case rewind(to: UInt64)
     /// How the connection is doing, for people; the engine tells what is new.
     case report(LinkState)

@@ -20,8 +20,10 @@ public enum Input: Sendable {
     case disconnected(Channel, MQTTLoss)
     /// The deadline has passed; may come too early or too often.
     case time
-    /// An administrator wants a dialect that has stopped to try again.
+    /// An administrator wants a dialect that waits or has stopped to try again at once.
     case resume
+    /// The hub stops: what is published now still goes out, if it does so within a second.
+    case stop
 }
 
 /// What a dialect calls a publication that is to be acknowledged.

@@ -1,0 +1,129 @@
+internal import JSON
+internal import MQTTClient
+internal import Provisioning
+
+/// Dialect `thingsboard-gateway`: the hub as a gateway of ThingsBoard, which makes the devices known there, with their
+/// profile and attributes (protocol.md 11.6).
+///
+/// It cannot carry credentials: ThingsBoard gives each such device a random token of its own.
+public struct GatewayDialect: Dialect {
+    /// How long a PUBACK may take: to a client that is no gateway ThingsBoard never sends one.
+    private static let patience = Duration.seconds(15)
+
+    private struct Flight {
+        var open: Set<Receipt>
+        let deadline: Duration
+        /// The code of the first refusal.
+        var code: UInt8 = 0
+    }
+
+    private let settings: Settings
+    private var link = Reconnection()
+    private var isUp = false
+    private var version = MQTTOptions.Version.v5
+    private var flights: [Text: Flight] = [:]
+    private var owners: [Receipt: Text] = [:]
+    private var lastReceipt: UInt64 = 0
+
+    /// A dialect that has yet to be started.
+    public init(_ settings: Settings) { self.settings = settings }
+
+    public func room(at now: Duration) -> Int { isUp ? settings.window - flights.count : 0 }
+
+    public var deadline: Duration? { isUp ? flights.values.map(\.deadline).min() : link.deadline }
+
+    public mutating func handle(_ input: Input, at moment: Moment) -> [Action] {
+        switch input {
+        case .start, .time: return wake(moment)
+        case .resume:
+            link.hurry()
+            return wake(moment)
+        case .connected:
+            link.connected()
+            isUp = true
+            return [.rewind(to: .max), .report(.connected)]
+        case .device(let change): return publish(change, moment)
+        case .acknowledged(_, let receipt, let code, _): return settle(receipt, code)
+        case .disconnected(_, let loss):
+            // ThingsBoard before 3.5 knows no MQTT 5.
+            if case .refused(code: 1) = loss.cause { version = .v311 }
+            if case .refused(code: 0x84) = loss.cause { version = .v311 }
+            reset()
+            return [.rewind(to: .max)] + link.lost(loss.reason, at: moment)
+        case .stop:
+            link.stop()
+            return []
+        case .subscribed, .message: return []
+        }
+    }
+
+    private mutating func wake(_ moment: Moment) -> [Action] {
+        guard isUp else {
+            let introduction = Introduction(clientId: settings.clientId, version: version, login: settings.login)
+            return link.connect(introduction, at: moment.now)
+        }
+        guard flights.values.contains(where: { $0.deadline <= moment.now }) else { return [] }
+        reset()
+        let reason = "no PUBACK within 15 s: the user name must be the token of a device that is a gateway there"
+        return [.rewind(to: .max)] + link.drop(reason, at: moment)
+    }
+
+    private mutating func reset() {
+        isUp = false
+        flights = [:]
+        owners = [:]
+    }
+
+    private mutating func publish(_ change: Change, _ moment: Moment) -> [Action] {
+        guard case .device(let device, let profile) = change.content else {
+            return [.settle(device: change.device, .refused(.unsupportedByDialect))]
+        }
+        var messages = [GatewayMessages.connect(change.upstreamName, profile: profile?.name)]
+        if let attributes = GatewayMessages.attributes(change.upstreamName, device.attributes) {
+            messages.append(attributes)
+        }
+        var flight = Flight(open: [], deadline: moment.now + Self.patience)
+        let actions = messages.map { message -> Action in
+            lastReceipt += 1
+            let receipt = Receipt(lastReceipt)
+            flight.open.insert(receipt)
+            owners[receipt] = change.device
+            return .publish(link.channel, message, receipt)
+        }
+        flights[change.device] = flight
+        return actions
+    }
+
+    private mutating func settle(_ receipt: Receipt, _ code: UInt8) -> [Action] {
+        guard let device = owners.removeValue(forKey: receipt), var flight = flights[device] else { return [] }
+        flight.open.remove(receipt)
+        if flight.code < 0x80 { flight.code = code }
+        flights[device] = flight.open.isEmpty ? nil : flight
+        guard flight.open.isEmpty else { return [] }
+        return [.settle(device: device, flight.code < 0x80 ? .confirmed : .refused(Reason(code: flight.code)))]
+    }
+}
+
+/// What a gateway says of its devices.
+private enum GatewayMessages {
+    /// That a device is there: makes it, and its profile, where they are unknown.
+    static func connect(_ name: Text, profile: Text?) -> MQTTPublication {
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("device", name)
+        if let profile { json.member("type", profile) }
+        json.endObject()
+        return MQTTPublication(topic: "v1/gateway/connect", payload: json.bytes, qos: 1)
+    }
+
+    /// Its attributes; nil when it has none, which ThingsBoard would take for an error.
+    static func attributes(_ name: Text, _ attributes: JSONObject) -> MQTTPublication? {
+        guard !attributes.members.isEmpty else { return nil }
+        var json = JSONWriter()
+        json.beginObject()
+        json.name(escaping: name)
+        json.value(.object(attributes))
+        json.endObject()
+        return MQTTPublication(topic: "v1/gateway/attributes", payload: json.bytes, qos: 1)
+    }
+}

@@ -1,0 +1,79 @@
+internal import Crypto
+internal import JSON
+internal import MQTTClient
+internal import Provisioning
+
+/// The topics of dialect `journal`, and what is published there.
+struct JournalTopics {
+    private let root: String
+    /// The topic of the cursor.
+    let cursor: String
+
+    init(hub: Text) {
+        root = "nearhub/\(hub)"
+        cursor = root + "/cursor"
+    }
+
+    /// The state of a device.
+    func record(
+        _ change: Change, _ device: Device, _ profile: DeviceProfile?, withCredentials: Bool
+    ) -> MQTTPublication {
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("seq", change.seq)
+        json.member("name", change.upstreamName)
+        json.member("profile", profile?.name)
+        json.name("attributes")
+        json.value(.object(device.attributes))
+        json.member("credentialsType", Text(device.credentials.type.rawValue))
+        json.member("credentialsIdHash", Text(utf8: Digest.sha3Hex(device.credentials.id.utf8)))
+        if withCredentials {
+            json.name("credentials")
+            device.credentials.write(to: &json)
+        }
+        json.endObject()
+        return retained(topic(change), json.bytes)
+    }
+
+    /// That a device is gone, for those who listen at that moment.
+    func farewell(_ change: Change) -> MQTTPublication {
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("seq", change.seq)
+        json.member("deleted", true)
+        json.endObject()
+        return retained(topic(change), json.bytes)
+    }
+
+    /// What empties the topic of a device.
+    func nothing(_ change: Change) -> MQTTPublication { retained(topic(change), []) }
+
+    /// How far the broker knows all.
+    func cursor(_ seq: UInt64) -> MQTTPublication {
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("seq", seq)
+        json.endObject()
+        return retained(cursor, json.bytes)
+    }
+
+    /// Whether the hub is there.
+    func status(isOnline: Bool) -> MQTTPublication {
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("online", isOnline)
+        json.endObject()
+        return retained(root + "/status", json.bytes)
+    }
+
+    /// The number in a cursor; nil when it is none.
+    static func seq(_ payload: [UInt8]) -> UInt64? { (try? JSONValue.parse(payload))?["seq"]?.unsigned }
+
+    private func topic(_ change: Change) -> String { "\(root)/devices/\(change.device)" }
+
+    private func retained(_ topic: String, _ payload: [UInt8]) -> MQTTPublication {
+        var publication = MQTTPublication(topic: topic, payload: payload, qos: 1)
+        publication.isRetained = true
+        return publication
+    }
+}

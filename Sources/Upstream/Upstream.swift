@@ -1,0 +1,237 @@
+internal import Crypto
+public import EventLoop
+internal import JSON
+internal import Journal
+public import MQTTClient
+internal import Provisioning
+public import Store
+
+/// Tells the upstream of every device that the hub makes: the engine that drives a dialect over connections and store.
+///
+/// It never holds the loop for longer than 2 ms, and holds nothing in memory but what is in flight and what was refused.
+/// The loop's thread owns it.
+public final class Upstream: EventSource {
+    /// Where and how to connect.
+    public struct Address: Sendable {
+        /// The server's name or numeric address.
+        public var host: String
+        /// Its port.
+        public var port: UInt16
+        /// TLS; nil for a connection in clear.
+        public var tls: MQTTTLS?
+
+        /// An address of the given parts.
+        public init(host: String, port: UInt16, tls: MQTTTLS?) {
+            self.host = host
+            self.port = port
+            self.tls = tls
+        }
+    }
+
+    /// What the operator decided.
+    public struct Plan {
+        /// How upstream is spoken to.
+        public var dialect: DialectName
+        /// Where it is.
+        public var address: Address
+        /// The address for people and for the log: no user, no password.
+        public var url: String
+        /// What dialects need.
+        public var settings: Settings
+        /// What stands before every name upstream.
+        public var namePrefix: String
+
+        /// A plan of the given parts.
+        public init(
+            _ dialect: DialectName, _ address: Address, url: String, _ settings: Settings, namePrefix: String
+        ) {
+            self.dialect = dialect
+            self.address = address
+            self.url = url
+            self.settings = settings
+            self.namePrefix = namePrefix
+        }
+    }
+
+    /// How long the loop is held at most, and how often the cursor is written at most.
+    private static let slice = Duration.milliseconds(2)
+    private static let cursorInterval = Duration.seconds(1)
+    /// How long a stop waits for what is on its way.
+    private static let farewell = Duration.seconds(1)
+
+    let plan: Plan
+    let store: Store
+    let target: Text
+    private let loop: EventLoop
+    private let onLink: (LinkState) -> Void
+    private var dialect: any Dialect
+    var feed: Feed
+    private var connections: [Channel: Connection] = [:]
+    private var lastConnection: UInt64 = 0
+    /// How the connection is doing, and since when it is up or down (milliseconds since 1970).
+    private(set) var link = LinkState.connecting
+    private(set) var linkSince = Duration.sinceEpoch.milliseconds
+    private var cursorDue: Duration?
+    private var isStopped = false
+    /// States that could not be written yet; the cursor waits for them.
+    var unwritten: [(device: Text, state: SyncState?)] = []
+
+    /// Begins where the last run has stopped, or anew if the plan names another upstream.
+    ///
+    /// - Parameters:
+    ///   - plan: what the operator decided.
+    ///   - store: the devices, and what is to be remembered.
+    ///   - loop: takes the connections, as they come and go.
+    ///   - onLink: is told how the connection is doing whenever that changes.
+    public init(_ plan: Plan, _ store: Store, _ loop: EventLoop, onLink: @escaping (LinkState) -> Void) {
+        self.plan = plan
+        self.store = store
+        self.loop = loop
+        self.onLink = onLink
+        target = Text("\(plan.dialect.rawValue) \(plan.url) \(plan.namePrefix)")
+        dialect = plan.dialect.make(plan.settings)
+        let cursor = store.upstreamCursor
+        let isSame = cursor.target == target
+        if isSame, cursor.settings != plan.settings.digest { Self.retryRefused(store) }
+        if !isSame { Self.forgetStates(store) }
+        feed = Feed(
+            store, after: isSame ? cursor.seq : 0, isForProvisioned: plan.dialect.isForProvisionedDevices)
+    }
+
+    /// Begins to connect; the loop must have `add`ed it.
+    public func start() {
+        noteCursor()
+        take(.start)
+    }
+
+    /// Says goodbye, and notes how far upstream was told.
+    public func stop() {
+        take(.stop)
+        isStopped = true
+        for connection in connections.values { connection.client.stop(within: Self.farewell) }
+        noteCursor()
+    }
+
+    /// None: connections are sources of their own.
+    public var descriptor: CInt? { nil }
+
+    /// Time until the dialect or the cursor wants something.
+    public var timeout: Duration? {
+        guard !isStopped else { return nil }
+        if isMoreToRead { return .zero }
+        return [dialect.deadline, cursorDue].compactMap { $0 }.min().map { $0 - .monotonic }
+    }
+
+    /// Offers devices to the dialect, as many as it takes.
+    public func prepare() {
+        guard !isStopped, store.suspension == nil, writeStates() else { return }
+        let end = Duration.monotonic + Self.slice
+        do throws(JournalError) {
+            while dialect.room(at: .monotonic) > 0,
+                let change = try feed.next(until: end, name: { upstreamName(of: $0) })
+            {
+                take(.device(change))
+                if .monotonic >= end { break }
+            }
+        } catch {
+            // The disk has failed a read; the next turn tries again.
+            feed.pause()
+        }
+        scheduleCursor()
+    }
+
+    /// Runs what is due.
+    public func run() {
+        let now = Duration.monotonic
+        if let due = cursorDue, due <= now {
+            cursorDue = nil
+            noteCursor()
+        }
+        if let due = dialect.deadline, due <= now { take(.time) }
+    }
+
+    private var isMoreToRead: Bool {
+        !feed.isAtEnd && store.suspension == nil && dialect.room(at: .monotonic) > 0
+    }
+
+    // MARK: - Dialect
+
+    /// Tells the dialect what happened, and does what it says.
+    func take(_ input: Input) {
+        guard !isStopped else { return }
+        let moment = Moment(now: .monotonic, chance: Double.random(in: 0..<1), cursor: feed.cursor)
+        for action in dialect.handle(input, at: moment) { perform(action) }
+    }
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .connect(let channel, let introduction): connect(channel, introduction)
+        case .disconnect(let channel): end(channel)
+        case .publish(let channel, let publication, let receipt): connections[channel]?.publish(publication, receipt)
+        case .settle(let device, let outcome): settle(device, outcome)
+        case .rewind(let seq):
+            feed.rewind(to: seq)
+            scheduleCursor()
+        case .report(let state): report(state)
+        }
+    }
+
+    private func report(_ state: LinkState) {
+        guard state != link else { return }
+        if state.isUp != link.isUp { linkSince = Duration.sinceEpoch.milliseconds }
+        link = state
+        onLink(state)
+    }
+
+    // MARK: - Connections
+
+    private func connect(_ channel: Channel, _ introduction: Introduction) {
+        end(channel)
+        var options = MQTTOptions(
+            host: plan.address.host, port: plan.address.port, clientId: introduction.clientId,
+            version: introduction.version, login: introduction.login, subscriptions: introduction.subscriptions)
+        options.tls = plan.address.tls
+        options.will = introduction.will
+        options.inFlight = UInt16(clamping: plan.settings.window * 2 + 20)
+        options.longestWait = nil
+        do throws(SystemError) {
+            lastConnection += 1
+            let number = lastConnection
+            let connection = try Connection(channel, number, options) { [unowned self] event in
+                handle(event, of: channel, number)
+            }
+            try loop.add(connection.client)
+            connections[channel] = connection
+        } catch {
+            take(.disconnected(channel, MQTTLoss(.other, reason: error.reason)))
+        }
+    }
+
+    /// Events of a connection that has been ended may still come.
+    private func handle(_ event: MQTTEvent, of channel: Channel, _ number: UInt64) {
+        guard let connection = connections[channel], connection.number == number, let input = connection.input(event)
+        else { return }
+        if case .disconnected = input { end(channel) }
+        take(input)
+    }
+
+    private func end(_ channel: Channel) {
+        guard let connection = connections.removeValue(forKey: channel) else { return }
+        loop.remove(connection.client)
+    }
+
+    // MARK: - Cursor
+
+    private func scheduleCursor() {
+        if feed.cursor != store.upstreamCursor.seq { cursorDue = cursorDue ?? .monotonic + Self.cursorInterval }
+    }
+
+    /// Writes how far upstream was told; states that it passes are written before.
+    private func noteCursor() {
+        guard writeStates() else { return }
+        let cursor = UpstreamCursor(target: target, settings: plan.settings.digest, seq: feed.cursor)
+        guard cursor != store.upstreamCursor else { return }
+        // While the disk takes no writes it stays where it is; things are sent again at worst.
+        try? store.note(cursor, now: Duration.sinceEpoch.milliseconds)
+    }
+}
