@@ -67,7 +67,7 @@ let package = Package(
         target("DeviceAPI", ["CoAPMessage", "Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
         target(
             "Upstream", ["Crypto", "EventLoop", "JSON", "Journal", "MQTTClient", "Provisioning", "Store"]),
-        target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store"]),
+        target("AdminAPI", ["Crypto", "EventLoop", "HTTPMessage", "JSON", "Provisioning", "Store", "Upstream"]),
 
         target(
             "ControlClient",

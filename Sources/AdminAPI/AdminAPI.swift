@@ -4,6 +4,7 @@ public import HTTPMessage
 public import JSON
 internal import Journal
 public import Store
+public import Upstream
 
 /// Serves administrators: ThingsBoard's REST paths and JSON (protocol.md 9 and 10) on the store, as far as they are built,
 /// and Nearhub's own under `/api/nearhub/`.
@@ -11,6 +12,7 @@ public import Store
 /// Who may call is decided before: everybody who gets here is an administrator.
 public final class AdminAPI {
     let store: Store
+    let upstream: Upstream?
     let onChange: (AdminChange) -> Void
     private let status: (inout JSONWriter) -> Void
     private var routes: [Route] = []
@@ -20,17 +22,23 @@ public final class AdminAPI {
     ///
     /// - Parameters:
     ///   - store: what exists.
+    ///   - upstream: tells upstream of it; nil when it is off.
     ///   - onChange: is told of every change, when it is on disk.
     ///   - status: writes the members of the hub's status that the store does not know.
     public init(
-        _ store: Store, onChange: @escaping (AdminChange) -> Void, status: @escaping (inout JSONWriter) -> Void
+        _ store: Store, _ upstream: Upstream?, onChange: @escaping (AdminChange) -> Void,
+        status: @escaping (inout JSONWriter) -> Void
     ) {
         self.store = store
+        self.upstream = upstream
         self.onChange = onChange
         self.status = status
         routes = [
             Route("GET", "/api/nearhub/status", AdminAPI.showStatus),
             Route("GET", "/api/nearhub/devices", AdminAPI.listDevices),
+            Route("GET", "/api/nearhub/upstream", AdminAPI.listUpstream),
+            Route("POST", "/api/nearhub/upstream/retry", AdminAPI.retryUpstream),
+            Route("POST", "/api/nearhub/upstream/resolve", AdminAPI.resolveUpstream),
             Route("POST", "/api/deviceProfile", AdminAPI.createProfile),
             Route("GET", "/api/deviceProfiles", AdminAPI.listProfiles),
             Route("GET", "/api/deviceProfile/*", AdminAPI.showProfile),

@@ -45,6 +45,42 @@ public struct Configuration: Sendable, Equatable {
         public internal(set) var sharedResponses = false
     }
 
+    /// The upstream, to which every device is told.
+    public struct Upstream: Sendable, Equatable {
+        /// How upstream is spoken to.
+        public enum Dialect: String, Sendable, CaseIterable {
+            case off, journal, thingsboard
+            case gateway = "thingsboard-gateway"
+        }
+
+        /// How upstream is spoken to.
+        public internal(set) var dialect = Dialect.off
+        /// Where it is; nil only while the dialect is `off`.
+        public internal(set) var url: BrokerAddress?
+        /// The user name; empty for none.
+        public internal(set) var username = ""
+        /// A file with the password; empty for none.
+        public internal(set) var passwordFile = ""
+        /// Whether the password may go over a connection in clear.
+        public internal(set) var allowPlaintext = false
+        /// A PEM file with the certificates that vouch for the server; empty for those of the system.
+        public internal(set) var caFile = ""
+        /// The most devices in flight.
+        public internal(set) var window = 0
+        /// The most connections that provision at the same time.
+        public internal(set) var sessions = 0
+        /// The most devices a second; nil for no limit.
+        public internal(set) var rate: Double?
+        /// Whether records hold credentials.
+        public internal(set) var includeCredentials = false
+        /// What stands before every name upstream.
+        public internal(set) var namePrefix = ""
+        /// A file with the provision key of one profile upstream; empty to use each device's own profile.
+        public internal(set) var provisionKeyFile = ""
+        /// A file with its secret.
+        public internal(set) var provisionSecretFile = ""
+    }
+
     /// The Unix socket of the administrator.
     public struct Admin: Sendable, Equatable {
         /// The socket's path; one that is not absolute starts at the working directory.
@@ -82,6 +118,8 @@ public struct Configuration: Sendable, Equatable {
     public internal(set) var coap = CoAP()
     /// Section `[mqtt]`.
     public internal(set) var mqtt = MQTT()
+    /// Section `[upstream]`.
+    public internal(set) var upstream = Upstream()
     /// Section `[admin]`.
     public internal(set) var admin = Admin()
     /// Section `[log]`.
@@ -90,7 +128,19 @@ public struct Configuration: Sendable, Equatable {
     /// The file that is read when none is named.
     public static let defaultFile = "/etc/nearhub/nearhub.conf"
 
+    /// Where keys were set, such as `/etc/nearhub/nearhub.conf:12`; those that were not are not in it.
+    private var places: [String: String] = [:]
+
     private init() {}
+
+    /// Where a key was set, and what it is called, for errors that are found later.
+    ///
+    /// - Parameters:
+    ///   - section: the section, without brackets.
+    ///   - name: the key.
+    public func place(_ section: String, _ name: String) -> String {
+        (places["\(section).\(name)"].map { "\($0): " } ?? "") + "[\(section)] \(name)"
+    }
 
     /// Reads a configuration file and lays the overrides over it; what neither names has its default.
     ///
@@ -114,12 +164,42 @@ public struct Configuration: Sendable, Equatable {
             }
             lines[key.path] = entry.line
             try key.set(entry.value, in: &configuration, at: entry.location)
+            configuration.places[key.path] = entry.location
         }
         for override in overrides {
             let (key, value) = try split(override)
             try key.set(value, in: &configuration, at: "--set \(key.path)")
+            configuration.places[key.path] = "--set"
         }
+        try configuration.checkUpstream()
         return configuration
+    }
+
+    /// Refuses what does not go together.
+    private func checkUpstream() throws(ConfigurationError) {
+        func offence(_ name: String, _ problem: String, _ advice: String) -> ConfigurationError {
+            ConfigurationError(at: places["upstream.\(name)"] ?? "[upstream]", problem, advice: advice)
+        }
+        guard upstream.dialect != .off else { return }
+        guard let url = upstream.url else {
+            throw offence("dialect", "'dialect' of [upstream] is set and 'url' is not", "say where upstream is")
+        }
+        let hasPassword = !upstream.passwordFile.isEmpty
+        if hasPassword, !url.isEncrypted, !upstream.allowPlaintext {
+            throw offence(
+                "password-file", "'password-file' of [upstream] with mqtt:// would send the password in clear",
+                "use mqtts://, or set allow-plaintext = yes in a network you trust")
+        }
+        if hasPassword, upstream.username.isEmpty, upstream.dialect != .gateway {
+            throw offence("password-file", "'password-file' of [upstream] is of no use without 'username'", "set both")
+        }
+        if !upstream.caFile.isEmpty, !url.isEncrypted {
+            throw offence("ca-file", "'ca-file' of [upstream] is of no use with mqtt://", "write mqtts:// for TLS")
+        }
+        if upstream.provisionKeyFile.isEmpty != upstream.provisionSecretFile.isEmpty {
+            let name = upstream.provisionKeyFile.isEmpty ? "provision-secret-file" : "provision-key-file"
+            throw offence(name, "'\(name)' of [upstream] is of no use alone", "set both files or none")
+        }
     }
 
     /// Takes `section.key=value` apart.

@@ -16,6 +16,8 @@ struct ConfigurationKey: Sendable {
         case version(Member<Configuration.MQTT.Version>)
         case level(Member<Configuration.Log.Level>)
         case damaged(Member<Configuration.Store.Damaged>)
+        case dialect(Member<Configuration.Upstream.Dialect>)
+        case rate(ClosedRange<Double>, Member<Double?>)
     }
 
     let section: String
@@ -27,7 +29,9 @@ struct ConfigurationKey: Sendable {
     /// What `--set` calls it.
     var path: String { "\(section).\(name)" }
 
-    static let all: [ConfigurationKey] = [
+    static let all: [ConfigurationKey] = faces + upstream + others
+
+    private static let faces: [ConfigurationKey] = [
         ConfigurationKey(
             section: "http", name: "listen", fallback: "0.0.0.0:8080 [::]:8080", shape: .addresses(\.http.listen),
             help: [
@@ -99,6 +103,9 @@ struct ConfigurationKey: Sendable {
                 "EVERY client that subscribes there reads the credentials of every device. With Nearhub's plugin",
                 "for Mosquitto no such request reaches the hub; without it they are refused.",
             ]),
+    ]
+
+    private static let others: [ConfigurationKey] = [
         ConfigurationKey(
             section: "admin", name: "socket", fallback: "/run/nearhub/nearhub.sock", shape: .socket(\.admin.socket),
             help: [
@@ -153,6 +160,8 @@ struct ConfigurationKey: Sendable {
         case .version(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
         case .level(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
         case .damaged(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
+        case .dialect(let target): configuration[keyPath: target] = try choice(value, named(), at: location)
+        case .rate(let range, let target): configuration[keyPath: target] = try rate(value, range, at: location)
         }
     }
 
@@ -162,6 +171,19 @@ struct ConfigurationKey: Sendable {
                 value, "is not mqtt://HOST[:PORT] or mqtts://HOST[:PORT]", at: location,
                 advice: "an example is mqtt://127.0.0.1:1883")
         }
+    }
+
+    /// A number with or without a fraction; nil for `unlimited`.
+    private func rate(
+        _ value: String, _ range: ClosedRange<Double>, at location: String
+    ) throws(ConfigurationError) -> Double? {
+        if value == "unlimited" { return nil }
+        let digits = value.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == 0x2E }
+        guard digits, let number = Double(value), range.contains(number) else {
+            let limits = "\(range.lowerBound) to \(Int(range.upperBound))"
+            throw offence(value, "is neither a number from \(limits) nor unlimited", at: location)
+        }
+        return number
     }
 
     private var flags: [(String, Bool)] { [("yes", true), ("no", false)] }

@@ -2,8 +2,10 @@ internal import CLinux
 internal import Configuration
 internal import EventLoop
 internal import Glibc
+internal import JSON
 internal import Logging
 internal import Store
+internal import Upstream
 
 /// The hub's life: the only part that knows everybody.
 public enum Daemon {
@@ -38,6 +40,7 @@ public enum Daemon {
             throw DaemonError(error)
         }
         if configuration.mqtt.url != nil { _ = try configuration.mqtt.login() }
+        _ = try Upstream.Plan(configuration, hub: "")
         var lines = ["configuration: \(options.file ?? "all defaults")"]
         guard unsafe access(options.stateDirectory, F_OK) == 0 else {
             return lines + ["state: \(options.stateDirectory) is not there yet, the first start makes it"]

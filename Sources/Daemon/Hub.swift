@@ -10,6 +10,7 @@ internal import HTTPServer
 internal import JSON
 internal import Logging
 internal import Store
+internal import Upstream
 
 /// A hub with its state read and its ports open; runs until it is told to stop.
 final class Hub {
@@ -24,6 +25,7 @@ final class Hub {
     private let audit: AuditLog
     private var faces = Faces()
     private var mqtt: MQTTFace?
+    private var upstream: Upstream?
     private let notifier = ServiceNotifier()
     private let started = Duration.monotonic
     private var isStopping = false
@@ -58,6 +60,7 @@ final class Hub {
             for server in faces.servers { try loop.add(server) }
             for server in faces.coapServers { try loop.add(server) }
             if let source = mqtt?.source { try loop.add(source) }
+            if let upstream { try loop.add(upstream) }
             if let interval = notifier.watchdogInterval {
                 try loop.add(Timer(every: interval) { [notifier] in notifier.notify("WATCHDOG=1") })
             }
@@ -67,6 +70,7 @@ final class Hub {
         logger.notice(
             "nearhub \(Version.number) is ready: \(store.profiles.count) profiles, \(store.deviceCount) devices")
         notifier.notify("READY=1")
+        upstream?.start()
         let failure = Result { () throws(SystemError) in try loop.run() }
         try stop()
         try orFail { () throws(SystemError) in try failure.get() }
@@ -79,7 +83,8 @@ final class Hub {
             attempts.log(attempt)
             audit.note(attempt)
         }
-        let admin = AdminAPI(store, onChange: audit.note) { [unowned self] json in writeStatus(to: &json) }
+        upstream = try makeUpstream()
+        let admin = AdminAPI(store, upstream, onChange: audit.note) { [unowned self] json in writeStatus(to: &json) }
         try faces.openHTTP(configuration.http.listen, limits, logger) { [unowned self] request, exchange in
             if isStopping { return exchange.answer(.stopping) }
             devices.handle(request, exchange.answer)
@@ -104,6 +109,14 @@ final class Hub {
         }
     }
 
+    private func makeUpstream() throws(DaemonError) -> Upstream? {
+        guard let plan = try Upstream.Plan(configuration, hub: store.hub) else { return nil }
+        let protection = plan.address.tls == nil ? "in clear" : "over TLS"
+        logger.notice("upstream is \(plan.url), dialect \(plan.dialect.rawValue), \(protection)")
+        var log = UpstreamLinkLog(plan, logger)
+        return Upstream(plan, store, loop) { link in log.note(link) }
+    }
+
     private func writeStatus(to json: inout JSONWriter) {
         json.member("version", Text(Version.number))
         json.name("libraries")
@@ -119,6 +132,11 @@ final class Hub {
         json.name("mqtt")
         json.beginObject()
         if let mqtt { mqtt.writeStatus(to: &json) } else { json.member("state", literal: "off") }
+        json.endObject()
+        json.name("upstream")
+        json.beginObject()
+        if let upstream { upstream.writeStatus(to: &json) } else { json.member("state", literal: "off") }
+        json.member("hub", store.hub)
         json.endObject()
     }
 
@@ -137,9 +155,11 @@ final class Hub {
             limits.maximumPerAddress = fresh.http.maxConnectionsPerAddress
             let moved =
                 fresh.http.listen != configuration.http.listen || fresh.coap != configuration.coap
-                || fresh.mqtt != configuration.mqtt || fresh.admin != configuration.admin
+                || fresh.mqtt != configuration.mqtt || fresh.upstream != configuration.upstream
+                || fresh.admin != configuration.admin
             logger.notice(
-                "configuration read again\(moved ? "; what is new of addresses and [mqtt] needs a restart" : "")")
+                "configuration read again\(moved ? "; what is new of addresses, [mqtt] and [upstream] needs a restart" : "")"
+            )
         } catch { logger.error("\(error); nothing has changed") }
     }
 
@@ -148,6 +168,7 @@ final class Hub {
         notifier.notify("STOPPING=1")
         for server in faces.servers { server.quiesce() }
         mqtt?.quiesce()
+        upstream?.stop()
         do { try store.close() } catch { throw DaemonError(error) }
         // All exchanges have their answers now; this sends them.
         for server in faces.servers {

@@ -65,6 +65,15 @@ extension Store {
         return (found.device, try devicesLog.read(at: found.offset).seq)
     }
 
+    /// The number of a device's newest line, on disk or on its way there; 0 when there is none.
+    public func seq(of device: Device) throws(JournalError) -> UInt64 {
+        guard let found = try registry.device(id: device.id, read) else { return 0 }
+        return try devicesLog.read(at: found.offset).seq
+    }
+
+    /// Has upstream.jsonl synced with the next group, for what must not be lost.
+    public func syncUpstream() { upstream.log.wantsSync = true }
+
     /// How many devices have their newest line behind a place; goes through the index in memory.
     public func deviceCount(behind place: Log.Place) throws(JournalError) -> Int {
         registry.byId.count(from: try devicesLog.offset(of: place))

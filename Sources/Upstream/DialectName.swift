@@ -14,7 +14,7 @@ public enum DialectName: String, Sendable, CaseIterable {
     func make(_ settings: Settings) -> any Dialect {
         switch self {
         case .journal: JournalDialect(settings)
-        case .thingsboard: JournalDialect(settings)
+        case .thingsboard: ThingsBoardDialect(settings)
         case .gateway: GatewayDialect(settings)
         }
     }

@@ -59,8 +59,8 @@ struct Feed {
     /// How many devices have not been read yet.
     func pending() throws(JournalError) -> Int { try store.deviceCount(behind: place) + again.count }
 
-    /// Whether the newest state of a device has not been read yet.
-    func isPending(_ seq: UInt64) -> Bool { seq > place.seq }
+    /// Whether the newest state of a device, whose line has this number, is still to be told.
+    func isPending(_ device: Text, _ seq: UInt64) -> Bool { seq > place.seq || again[device] != nil }
 
     /// The next device, and takes it in flight; nil when there is none, or not before the deadline.
     mutating func next(until deadline: Duration, name: (Device) -> Text) throws(JournalError) -> Change? {

@@ -6,7 +6,7 @@ internal import Provisioning
 /// profile and attributes (protocol.md 11.6).
 ///
 /// It cannot carry credentials: ThingsBoard gives each such device a random token of its own.
-public struct GatewayDialect: Dialect {
+struct GatewayDialect: Dialect {
     /// How long a PUBACK may take: to a client that is no gateway ThingsBoard never sends one.
     private static let patience = Duration.seconds(15)
 
@@ -26,13 +26,13 @@ public struct GatewayDialect: Dialect {
     private var lastReceipt: UInt64 = 0
 
     /// A dialect that has yet to be started.
-    public init(_ settings: Settings) { self.settings = settings }
+    init(_ settings: Settings) { self.settings = settings }
 
-    public func room(at now: Duration) -> Int { isUp ? settings.window - flights.count : 0 }
+    func room(at now: Duration) -> Int { isUp ? settings.window - flights.count : 0 }
 
-    public var deadline: Duration? { isUp ? flights.values.map(\.deadline).min() : link.deadline }
+    var deadline: Duration? { isUp ? flights.values.map(\.deadline).min() : link.deadline }
 
-    public mutating func handle(_ input: Input, at moment: Moment) -> [Action] {
+    mutating func handle(_ input: Input, at moment: Moment) -> [Action] {
         switch input {
         case .start, .time: return wake(moment)
         case .resume:

@@ -5,7 +5,7 @@ internal import MQTTClient
 ///
 /// A broker acknowledges before its disk knows, and may come back with an older state. So the hub keeps a cursor there
 /// too, published behind the records that it covers, and reads it after each CONNACK: from there on all is told again.
-public struct JournalDialect: Dialect {
+struct JournalDialect: Dialect {
     /// How long the broker has, after SUBACK, to send the cursor that it keeps.
     private static let patience = Duration.seconds(2)
     /// How long the broker has for SUBACK.
@@ -41,14 +41,14 @@ public struct JournalDialect: Dialect {
     private var cursorDue: Duration?
 
     /// A dialect that has yet to be started.
-    public init(_ settings: Settings) {
+    init(_ settings: Settings) {
         self.settings = settings
         topics = JournalTopics(hub: settings.hub)
     }
 
-    public func room(at now: Duration) -> Int { if case .running = phase { settings.window - devices } else { 0 } }
+    func room(at now: Duration) -> Int { if case .running = phase { settings.window - devices } else { 0 } }
 
-    public var deadline: Duration? {
+    var deadline: Duration? {
         switch phase {
         case .down: link.deadline
         case .comparing(let until): until
@@ -56,7 +56,7 @@ public struct JournalDialect: Dialect {
         }
     }
 
-    public mutating func handle(_ input: Input, at moment: Moment) -> [Action] {
+    mutating func handle(_ input: Input, at moment: Moment) -> [Action] {
         switch input {
         case .start, .time: return wake(moment)
         case .resume:

@@ -71,6 +71,8 @@ public final class Upstream: EventSource {
     /// How the connection is doing, and since when it is up or down (milliseconds since 1970).
     private(set) var link = LinkState.connecting
     private(set) var linkSince = Duration.sinceEpoch.milliseconds
+    /// Why there is no connection; nil when there is one, or none was tried yet.
+    private(set) var trouble: String?
     private var cursorDue: Duration?
     private var isStopped = false
     /// States that could not be written yet; the cursor waits for them.
@@ -108,7 +110,8 @@ public final class Upstream: EventSource {
     public func stop() {
         take(.stop)
         isStopped = true
-        for connection in connections.values { connection.client.stop(within: Self.farewell) }
+        let end = Duration.monotonic + Self.farewell
+        for connection in connections.values { connection.client.stop(within: max(.zero, end - .monotonic)) }
         noteCursor()
     }
 
@@ -180,6 +183,7 @@ public final class Upstream: EventSource {
         guard state != link else { return }
         if state.isUp != link.isUp { linkSince = Duration.sinceEpoch.milliseconds }
         link = state
+        if state != .connecting { trouble = state.reason }
         onLink(state)
     }
 

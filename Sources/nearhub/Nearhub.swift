@@ -22,7 +22,7 @@ internal import Daemon
         version: Version.line,
         groupedSubcommands: [
             CommandGroup(name: "Daemon", subcommands: [Serve.self, Check.self, Paths.self]),
-            CommandGroup(name: "Operator", subcommands: [Status.self, Profile.self, Device.self]),
+            CommandGroup(name: "Operator", subcommands: [Status.self, Profile.self, Device.self, Upstream.self]),
             CommandGroup(
                 name: "State", subcommands: [Audit.self, BackupCommand.self, RestoreCommand.self, LogCommand.self]),
             CommandGroup(name: "Device", subcommands: [Provision.self]),

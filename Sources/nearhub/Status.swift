@@ -39,6 +39,7 @@ struct Status: ParsableCommand {
         addAddresses(of: "coap", status["coap"], to: &details)
         details.add("coap requests", status["coap"]?["requests"]?.plain)
         if let mqtt = status["mqtt"]?.object { details.add("mqtt", Self.broker(mqtt)) }
+        if let upstream = status["upstream"]?.object { Self.addUpstream(upstream, to: &details) }
         details.add("journal", status["journal"]?.object.flatMap(Self.trouble))
         for journal in status["journal"]?.object?.members ?? [] where journal.value.object != nil {
             let (last, durable) = (journal.value["seq"]?.plain ?? "?", journal.value["durable"]?.plain ?? "?")
@@ -48,6 +49,21 @@ struct Status: ParsableCommand {
                     + Self.damage(journal.value))
         }
         return details
+    }
+
+    /// How the connection to upstream is doing, and how many devices are in which state there.
+    private static func addUpstream(_ upstream: JSONObject, to details: inout Details) {
+        guard let url = upstream["url"]?.plain, let state = upstream["state"]?.plain else {
+            return details.add("upstream", upstream["state"]?.plain)
+        }
+        let since = upstream["since"]?.integer.flatMap(timestamp).map { " since \($0)" } ?? ""
+        let next = upstream["nextTry"]?.integer.map { ", tries again in \($0) s" } ?? ""
+        let reason = upstream["reason"]?.plain.map { ": \($0)" } ?? ""
+        details.add("upstream", "\(upstream["dialect"]?.plain ?? "") \(url) \(state)\(since)\(reason)\(next)")
+        let counts = ["pending", "sent", "confirmed", "refused", "conflict"].map { name in
+            "\(upstream[Text(name)]?.plain ?? "?") \(name)"
+        }
+        details.add("upstream devices", counts.joined(separator: ", "))
     }
 
     private static func damage(_ journal: JSONValue) -> String {

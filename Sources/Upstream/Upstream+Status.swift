@@ -1,0 +1,78 @@
+internal import EventLoop
+public import JSON
+internal import Journal
+internal import Store
+
+extension Upstream {
+    /// How many devices are in which state.
+    struct Counts {
+        /// Newer than what upstream was told.
+        var pending = 0
+        /// In flight.
+        var sent = 0
+        var confirmed = 0
+        var refused = 0
+        var conflict = 0
+    }
+
+    /// Counts by the index in memory; reads nothing.
+    func counts() -> Counts {
+        var counts = Counts()
+        for state in store.syncStates.values {
+            switch state.kind {
+            case .pending: counts.pending += 1
+            case .refused: counts.refused += 1
+            case .conflict: counts.conflict += 1
+            case .confirmed: break
+            }
+        }
+        counts.pending += (try? feed.pending()) ?? 0
+        counts.sent = feed.inFlight
+        let due = store.deviceCount - (plan.dialect.isForProvisionedDevices ? store.unprovisionedCount : 0)
+        counts.pending = min(counts.pending, due)
+        counts.confirmed = max(0, due - counts.pending - counts.sent - counts.refused - counts.conflict)
+        return counts
+    }
+
+    /// Writes the members of the status.
+    public func writeStatus(to json: inout JSONWriter) {
+        json.member("dialect", Text(plan.dialect.rawValue))
+        json.member("url", Text(plan.url))
+        json.member("state", Text(link.name))
+        json.member("since", linkSince)
+        json.member("reason", trouble.map { Text($0) })
+        json.name("nextTry")
+        if case .waiting(_, let until) = link {
+            json.integer(max(0, (until - .monotonic).components.seconds))
+        } else {
+            json.null()
+        }
+        json.member("cursor", feed.cursor)
+        let counts = counts()
+        json.member("pending", counts.pending)
+        json.member("sent", counts.sent)
+        json.member("confirmed", counts.confirmed)
+        json.member("refused", counts.refused)
+        json.member("conflict", counts.conflict)
+    }
+}
+
+extension LinkState {
+    /// What programs call it.
+    var name: String {
+        switch self {
+        case .connecting: "connecting"
+        case .connected: "connected"
+        case .waiting: "waiting"
+        case .stopped: "stopped"
+        }
+    }
+
+    /// Why there is no connection; nil when there is one, or none was tried yet.
+    var reason: String? {
+        switch self {
+        case .connecting, .connected: nil
+        case .waiting(let reason, _), .stopped(let reason): reason
+        }
+    }
+}
