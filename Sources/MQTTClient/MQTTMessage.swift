@@ -13,6 +13,19 @@ public struct MQTTMessage: Sendable, Equatable {
     /// What the publisher wants to find in the answer (MQTT 5, 3.3.2.3.6).
     public let correlationData: [UInt8]?
 
+    /// A message of the given parts.
+    public init(
+        topic: String, payload: [UInt8], qos: Int = 0, isRetained: Bool = false, responseTopic: String? = nil,
+        correlationData: [UInt8]? = nil
+    ) {
+        self.topic = topic
+        self.payload = payload
+        self.qos = qos
+        self.isRetained = isRetained
+        self.responseTopic = responseTopic
+        self.correlationData = correlationData
+    }
+
     /// What it counts against bounds, in bytes: topics, payload and correlation data.
     public var size: Int {
         topic.utf8.count + payload.count + (responseTopic?.utf8.count ?? 0) + (correlationData?.count ?? 0)
