@@ -135,7 +135,12 @@ final class Hub {
         json.endObject()
         json.name("upstream")
         json.beginObject()
-        if let upstream { upstream.writeStatus(to: &json) } else { json.member("state", literal: "off") }
+        if let upstream {
+            upstream.writeStatus(to: &json)
+        } else {
+            json.member("dialect", literal: "off")
+            json.member("state", literal: "off")
+        }
         json.member("hub", store.hub)
         json.endObject()
     }

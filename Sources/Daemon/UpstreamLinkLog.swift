@@ -39,7 +39,11 @@ struct UpstreamLinkLog {
                 logger.warning("upstream is not connected: \(url): \(reason); it tries again for ever")
             } else if wasUp, !isFlapping {
                 isFlapping = true
-                logger.warning("upstream is lost again and again, from now on in silence: \(url): \(reason)")
+                logger.warning(
+                    """
+                    upstream is lost again and again, from now on in silence: \(url): \(reason); does another client \
+                    call itself \(clientId)? A hub restored from a backup needs an id of its own
+                    """)
             }
             (trouble, wasUp) = (reason, false)
         case .stopped(let reason):

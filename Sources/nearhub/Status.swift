@@ -64,6 +64,7 @@ struct Status: ParsableCommand {
             "\(upstream[Text(name)]?.plain ?? "?") \(name)"
         }
         details.add("upstream devices", counts.joined(separator: ", "))
+        details.add("upstream knows us as", upstream["hub"]?.plain)
     }
 
     private static func damage(_ journal: JSONValue) -> String {

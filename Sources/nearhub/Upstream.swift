@@ -31,7 +31,7 @@ struct UpstreamList: ParsableCommand {
               nearhub upstream list --state conflict --json | jq -r '.devices[].name'
             """)
 
-    @Option(help: ArgumentHelp("Only devices in this state.", valueName: "state")) var state: String?
+    @Option(help: ArgumentHelp("Only devices in this state.", valueName: "state")) var state: DeviceState?
     @OptionGroup var options: HubOptions
 
     func run() throws {
@@ -44,7 +44,7 @@ struct UpstreamList: ParsableCommand {
         writer.beginObject()
         writer.name("devices")
         writer.beginArray()
-        try hub.eachUpstreamRow(state: state) { writer.value(.object($0.json)) }
+        try hub.eachUpstreamRow(state: state?.rawValue) { writer.value(.object($0.json)) }
         writer.endArray()
         writer.endObject()
         return writer.bytes + [UInt8(ascii: "\n")]
@@ -52,7 +52,7 @@ struct UpstreamList: ParsableCommand {
 
     private func table(_ hub: Hub) throws(ControlError) -> Table {
         var table = Table("NAME", "STATE", "WHY", "SINCE", "UPSTREAM NAME")
-        try hub.eachUpstreamRow(state: state) { row in
+        try hub.eachUpstreamRow(state: state?.rawValue) { row in
             let differs = row.differs.map(\.description).joined(separator: ", ")
             table.add(
                 row.name?.description ?? "", row.state?.description ?? "",
@@ -62,6 +62,11 @@ struct UpstreamList: ParsableCommand {
         }
         return table
     }
+}
+
+/// How a device and upstream stand.
+enum DeviceState: String, CaseIterable, ExpressibleByArgument {
+    case pending, sent, confirmed, refused, conflict, unprovisioned
 }
 
 /// The command `nearhub upstream retry`.
