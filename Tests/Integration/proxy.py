@@ -36,7 +36,7 @@ class Proxy:
         self.connections = 0  # that ever were
         self.bytes = [0, 0]  # that passed towards the target, and back
         self.times: list[float] = []  # of each connection's beginning, in monotonic seconds
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._links: dict[asyncio.Task, list[asyncio.StreamWriter]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
@@ -95,33 +95,35 @@ class Proxy:
         await self._cut()
 
     async def _cut(self):
-        for writer in list(self._writers):
-            reset(writer)
-        while self._writers:
-            await asyncio.sleep(0.002)
+        there = dict(self._links)  # others come while these go
+        for task, ends in there.items():
+            for end in ends:
+                reset(end)
+            task.cancel()
+        if there:
+            await asyncio.wait(there)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
         self.connections += 1
         self.times.append(time.monotonic())
-        self._writers.add(writer)
-        ends = [writer]
+        ends = self._links[asyncio.current_task()] = [writer]
+        pumps = []
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target, limit=CHUNK)
             ends.append(far_writer)
-            self._writers.add(far_writer)
             pumps = [
                 asyncio.ensure_future(self._pump(reader, far_writer, 0)),
                 asyncio.ensure_future(self._pump(far_reader, writer, 1)),
             ]
-            _, left = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            for pump in left:
-                pump.cancel()
-        except OSError:
-            pass  # nobody is there: the client's connection ends, too
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        except (OSError, asyncio.CancelledError):
+            pass  # nobody is there, so the client's connection ends, too; or it is cut
         finally:
+            for pump in pumps:
+                pump.cancel()
             for end in ends:
                 end.close()
-                self._writers.discard(end)
+            del self._links[asyncio.current_task()]
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: int):
         """Carries bytes one way; the delay is added to each piece, while the next ones are on their way already."""

@@ -30,7 +30,7 @@ def test_a_configuration_that_cannot_be_is_refused_with_file_and_line(hubs, keys
     text = hub.configuration.read_text()
     hub.configuration.write_text(text + "\n[upstream]\n" + "\n".join(lines) + "\n")
     first = text.count("\n") + 2
-    for run in (hub.refused(), hub.cli("check", "--state", hub.state)):
+    for run in (hub.refused(), hub.cli("check", "--config", hub.configuration, "--state", hub.state)):
         assert run.code == 78, run
         named = re.search(re.escape(str(hub.configuration)) + r":(\d+)", run.out + run.err)
         assert named and first <= int(named[1]) <= first + len(lines), run

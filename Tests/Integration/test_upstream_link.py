@@ -192,7 +192,7 @@ def test_provisioning_beside_a_bad_upstream_is_as_fast_as_beside_none(hubs, prox
     link = proxies(open_broker.port)
     beside = hubs("log.level=info").start()
     hub = hubs(*settings("journal", link.url), "log.level=info").start()
-    profiles = {hub: hub.create_profile(), beside: beside.create_profile()}
+    profiles = {one: one.create_profile(maxDevices=10**6) for one in (hub, beside)}
     connected(hub)
     figures: dict[str, list[float]] = {}
 
@@ -225,7 +225,7 @@ def test_dns_that_never_answers_holds_nobody_up(hubs):
         hub.start()
         assert shown(hub)["state"] in ("connecting", "waiting")
         eventually(lambda: resolver.questions)
-        profiles = {hub: hub.create_profile(), beside: beside.create_profile()}
+        profiles = {one: one.create_profile(maxDevices=10**6) for one in (hub, beside)}
         figures = {"with": [], "without": []}
         for number in range(2):
             figures["without"].append(p99(beside, profiles[beside], f"a{number}-"))

@@ -196,9 +196,10 @@ class ThingsBoard:
         await self._drop()
 
     async def _drop(self):
-        for writer in list(self._writers):
+        there = set(self._writers)  # others come while these go
+        for writer in there:
             writer.transport.abort()
-        while self._writers:
+        while there & self._writers:
             await asyncio.sleep(0.002)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
