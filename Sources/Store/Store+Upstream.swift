@@ -157,6 +157,14 @@ extension Store {
         try? upstream.keep(devicesLog, devicesId, at: Duration.sinceEpoch.milliseconds)
     }
 
+    /// Brings the hub's id to disk if it is new, and says so: it must never be another one at the next start.
+    func keepIdentity() throws(JournalError) {
+        guard identity.log.provenSeq < identity.log.seq else { return }
+        try journal.flush()
+        identity.log.mark()
+        try journal.flush()
+    }
+
     /// Brings the two logs to disk, and says so in them.
     func closeOwn() throws(JournalError) {
         bearWitness()

@@ -71,8 +71,7 @@ public final class Store {
         journal.onDurable = { [unowned self] in release() }
         journal.onTakenBack = { [unowned self] in takeBack() }
         journal.onResumed = { [unowned self] in resume() }
-        // The hub's id, if it is new: it must never be another one at the next start.
-        try journal.flush()
+        try keepIdentity()
     }
 
     /// Where the state is, absolute.

@@ -49,7 +49,7 @@ struct GatewayDialect: Dialect {
             if case .refused(code: 1) = loss.cause { version = .v311 }
             if case .refused(code: 0x84) = loss.cause { version = .v311 }
             reset()
-            return [.rewind(to: .max)] + link.lost(loss.reason, at: moment)
+            return [.rewind(to: .max)] + link.lost(loss, as: settings.clientId, at: moment)
         case .stop:
             link.stop()
             return []

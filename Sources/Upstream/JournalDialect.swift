@@ -78,7 +78,7 @@ struct JournalDialect: Dialect {
         case .acknowledged(_, let receipt, let code, let reason): return settle(receipt, code, reason, moment)
         case .disconnected(_, let loss):
             reset()
-            return [.rewind(to: .max)] + link.lost(loss.reason, at: moment)
+            return [.rewind(to: .max)] + link.lost(loss, as: settings.clientId, at: moment)
         case .stop:
             link.stop()
             guard case .down = phase else { return [.publish(link.channel, topics.status(isOnline: false), nil)] }

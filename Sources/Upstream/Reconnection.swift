@@ -9,7 +9,13 @@ struct Reconnection {
         case stopped
     }
 
+    /// So many losses within that time have one cause.
+    private static let manyLosses = 3
+    private static let brief = Duration.seconds(60)
+
     let channel: Channel
+    /// When connections ended, as far as it was a brief time ago.
+    private var ends: [Duration] = []
     private var state = State.idle(until: .zero)
     private var backOff = BackOff()
 
@@ -31,8 +37,22 @@ struct Reconnection {
         backOff.reset()
     }
 
-    /// There is no connection any more.
-    mutating func lost(_ reason: String, at moment: Moment) -> [Action] {
+    /// There is no connection any more, or there never was.
+    mutating func lost(_ loss: MQTTLoss, as clientId: String, at moment: Moment) -> [Action] {
+        var reason = loss.reason
+        if loss.cause == .takenOver {
+            reason = "another client has connected as \(clientId): each hub must have a state directory of its own"
+        } else if case .up = state {
+            ends = ends.filter { moment.now - $0 < Self.brief } + [moment.now]
+            // Many brokers do not say so.
+            if ends.count >= Self.manyLosses {
+                reason += "; again and again: does another client connect as \(clientId)?"
+            }
+        }
+        return wait(reason, at: moment)
+    }
+
+    private mutating func wait(_ reason: String, at moment: Moment) -> [Action] {
         let until = moment.now + backOff.next(moment.chance)
         state = .idle(until: until)
         return [.report(.waiting(reason, until: until))]
@@ -40,7 +60,7 @@ struct Reconnection {
 
     /// Gives a connection up that is of no use.
     mutating func drop(_ reason: String, at moment: Moment) -> [Action] {
-        [.disconnect(channel)] + lost(reason, at: moment)
+        [.disconnect(channel)] + wait(reason, at: moment)
     }
 
     /// Does not wait any longer.

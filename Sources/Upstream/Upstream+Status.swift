@@ -34,6 +34,17 @@ extension Upstream {
         return counts
     }
 
+    /// Writes the members of the status when there is no upstream.
+    public static func writeStatusOff(to json: inout JSONWriter) {
+        json.member("dialect", literal: "off")
+        json.member("url", nil)
+        json.member("state", literal: "off")
+        for name: StaticString in ["since", "reason", "nextTry"] { json.member(name, nil) }
+        for name: StaticString in ["cursor", "pending", "sent", "confirmed", "refused", "conflict"] {
+            json.member(name, 0)
+        }
+    }
+
     /// Writes the members of the status.
     public func writeStatus(to json: inout JSONWriter) {
         json.member("dialect", Text(plan.dialect.rawValue))

@@ -16,6 +16,7 @@ import pytest
 from harness import Hub, binary, canary
 
 NAMES = ["devices.jsonl", "profiles.jsonl"]
+MEMBERS = ["upstream.jsonl", *NAMES, "admin.jsonl"]
 
 
 class Load:
@@ -123,8 +124,8 @@ def test_a_backup_of_a_running_hub_has_all_that_was_answered(hub, profile, hubs)
             done = hub.cli("backup", file)
             assert done.code == 0, done.err
             with tarfile.open(file) as tar:
-                assert tar.getnames() == NAMES
-                assert all(tar.extractfile(name).read().endswith(b"\n") for name in NAMES)
+                assert tar.getnames() == MEMBERS
+                assert all(tar.extractfile(name).read().endswith(b"\n") for name in MEMBERS)
             place = hub.directory / f"restored-{number}"
             assert hub.cli("restore", file, "--state", place).code == 0
             other = started_on(hubs, place)
@@ -147,7 +148,7 @@ def test_the_archive_is_for_its_owner_only_and_any_tar_reads_it(hub, profile):
     assert done.json == {"file": str(file), "profiles": 1, "devices": 1}
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     listed = subprocess.run(["tar", "-tvf", file], capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["-rw-------"] * 2
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["-rw-------"] * len(MEMBERS)
     assert listed.stderr == ""
     out = hub.directory / "out"
     out.mkdir()
@@ -222,11 +223,26 @@ def test_with_replace_gateway_it_is_the_same_hub(hub, state):
 
 
 def test_upstream_is_told_anew_by_another_hub_only(hub, state):
-    members = {"upstream.jsonl": b"{}\n", **state}
+    members = {name: (hub.state / name).read_bytes() for name in MEMBERS}
     assert restore(hub, archive(members), place="other").code == 0
     assert not (hub.directory / "other" / "upstream.jsonl").exists()
     assert restore(hub, archive(members), "--replace-gateway", place="same").code == 0
     assert (hub.directory / "same" / "upstream.jsonl").exists()
+
+
+def test_another_hub_gets_an_id_of_its_own_and_the_same_one_keeps_it(hub, hubs, profile):
+    """Upstream two hubs of one id would disconnect each other, and overwrite each other's devices."""
+    before = hub.status()["upstream"]["hub"]
+    hub.stop()
+    file = hub.directory / "b.tar"
+    assert hub.cli("backup", file, "--state", hub.state).code == 0
+    for options, is_same in [([], False), (["--replace-gateway"], True)]:
+        other = hubs()
+        other.state.rmdir()
+        assert other.cli("restore", file, "--state", other.state, *options).code == 0
+        assert (other.start().status()["upstream"]["hub"] == before) is is_same
+        other.restart()
+        assert (other.status()["upstream"]["hub"] == before) is is_same
 
 
 def test_an_archive_of_the_directory_made_by_tar_will_do(hub, state):
@@ -237,7 +253,7 @@ def test_an_archive_of_the_directory_made_by_tar_will_do(hub, state):
         )
         done = restore(hub, made.stdout, place=f"from-{format}")
         assert done.code == 0, done.err
-        assert sorted(os.listdir(hub.directory / f"from-{format}")) == NAMES
+        assert sorted(os.listdir(hub.directory / f"from-{format}")) == sorted({*MEMBERS} - {"upstream.jsonl"})
 
 
 @pytest.mark.parametrize("there", ["lock", "devices.jsonl", ".hidden"])
