@@ -207,7 +207,7 @@ class ThingsBoard:
         self._writers.add(writer)
         try:
             await connection.serve()
-        except (ConnectionError, asyncio.IncompleteReadError, TimeoutError):
+        except (ConnectionError, asyncio.IncompleteReadError, TimeoutError, ssl.SSLError):
             pass
         except mqtt.ProtocolError as error:
             self.problems.append(f"not MQTT: {error}")
@@ -393,7 +393,8 @@ class Connection:
     # Sending
 
     def _send(self, data: bytes):
-        self.writer.write(data)
+        if not self.writer.transport.is_closing():
+            self.writer.write(data)
 
     def _complain(self, problem: str):
         """What a ThingsBoard closes the connection for."""
