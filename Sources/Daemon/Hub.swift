@@ -135,12 +135,7 @@ final class Hub {
         json.endObject()
         json.name("upstream")
         json.beginObject()
-        if let upstream {
-            upstream.writeStatus(to: &json)
-        } else {
-            json.member("dialect", literal: "off")
-            json.member("state", literal: "off")
-        }
+        if let upstream { upstream.writeStatus(to: &json) } else { Upstream.writeStatusOff(to: &json) }
         json.member("hub", store.hub)
         json.endObject()
     }

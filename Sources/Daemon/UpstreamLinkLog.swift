@@ -9,7 +9,6 @@ struct UpstreamLinkLog {
     private static let brief = Duration.seconds(60)
 
     private let url: String
-    private let clientId: String
     private let logger: Logger
     private var trouble: String?
     private var wasUp = false
@@ -19,7 +18,6 @@ struct UpstreamLinkLog {
 
     init(_ plan: Upstream.Plan, _ logger: Logger) {
         url = plan.url
-        clientId = plan.settings.clientId
         self.logger = logger
     }
 
@@ -39,11 +37,7 @@ struct UpstreamLinkLog {
                 logger.warning("upstream is not connected: \(url): \(reason); it tries again for ever")
             } else if wasUp, !isFlapping {
                 isFlapping = true
-                logger.warning(
-                    """
-                    upstream is lost again and again, from now on in silence: \(url): \(reason); does another client \
-                    call itself \(clientId)? A hub restored from a backup needs an id of its own
-                    """)
+                logger.warning("upstream is lost again and again, from now on in silence: \(url): \(reason)")
             }
             (trouble, wasUp) = (reason, false)
         case .stopped(let reason):

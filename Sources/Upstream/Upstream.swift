@@ -58,8 +58,6 @@ public final class Upstream: EventSource {
     private static let cursorInterval = Duration.seconds(1)
     /// How long a stop waits for what is on its way.
     private static let farewell = Duration.seconds(1)
-    /// So many losses within that time are no restart of the upstream.
-    private static let manyLosses = (count: 3, time: Duration.seconds(60))
 
     let plan: Plan
     let store: Store
@@ -75,8 +73,6 @@ public final class Upstream: EventSource {
     private(set) var linkSince = Duration.sinceEpoch.milliseconds
     /// Why there is no connection; nil when there is one, or none was tried yet.
     private(set) var trouble: String?
-    /// When connections ended, as far as it was a brief time ago.
-    private var ends: [Duration] = []
     private var cursorDue: Duration?
     private var isStopped = false
     /// States that could not be written yet; the cursor waits for them.
@@ -186,21 +182,9 @@ public final class Upstream: EventSource {
     private func report(_ state: LinkState) {
         guard state != link else { return }
         if state.isUp != link.isUp { linkSince = Duration.sinceEpoch.milliseconds }
-        if link.isUp { noteEnd() }
         link = state
-        if state != .connecting { trouble = state.reason.map { $0 + suspicion } }
+        if state != .connecting { trouble = state.reason }
         onLink(state)
-    }
-
-    private func noteEnd() {
-        let now = Duration.monotonic
-        ends = ends.filter { now - $0 < Self.manyLosses.time } + [now]
-    }
-
-    /// Not every broker tells the older of two clients with the same id why it is thrown out.
-    private var suspicion: String {
-        guard ends.count >= Self.manyLosses.count else { return "" }
-        return ", again and again: does another client call itself \(plan.settings.clientId)?"
     }
 
     // MARK: - Connections
