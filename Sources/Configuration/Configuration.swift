@@ -129,7 +129,14 @@ public struct Configuration: Sendable, Equatable {
     public static let defaultFile = "/etc/nearhub/nearhub.conf"
 
     /// Where keys were set, such as `/etc/nearhub/nearhub.conf:12`; those that were not are not in it.
-    private var places: [String: String] = [:]
+    private var places = Places()
+
+    /// Where keys were set; makes no difference between two configurations.
+    private struct Places: Sendable, Equatable {
+        var byKey: [String: String] = [:]
+
+        static func == (_: Places, _: Places) -> Bool { true }
+    }
 
     private init() {}
 
@@ -139,7 +146,7 @@ public struct Configuration: Sendable, Equatable {
     ///   - section: the section, without brackets.
     ///   - name: the key.
     public func place(_ section: String, _ name: String) -> String {
-        (places["\(section).\(name)"].map { "\($0): " } ?? "") + "[\(section)] \(name)"
+        (places.byKey["\(section).\(name)"].map { "\($0): " } ?? "") + "[\(section)] \(name)"
     }
 
     /// Reads a configuration file and lays the overrides over it; what neither names has its default.
@@ -164,12 +171,12 @@ public struct Configuration: Sendable, Equatable {
             }
             lines[key.path] = entry.line
             try key.set(entry.value, in: &configuration, at: entry.location)
-            configuration.places[key.path] = entry.location
+            configuration.places.byKey[key.path] = entry.location
         }
         for override in overrides {
             let (key, value) = try split(override)
             try key.set(value, in: &configuration, at: "--set \(key.path)")
-            configuration.places[key.path] = "--set"
+            configuration.places.byKey[key.path] = "--set"
         }
         try configuration.checkUpstream()
         return configuration
@@ -178,7 +185,7 @@ public struct Configuration: Sendable, Equatable {
     /// Refuses what does not go together.
     private func checkUpstream() throws(ConfigurationError) {
         func offence(_ name: String, _ problem: String, _ advice: String) -> ConfigurationError {
-            ConfigurationError(at: places["upstream.\(name)"] ?? "[upstream]", problem, advice: advice)
+            ConfigurationError(at: places.byKey["upstream.\(name)"] ?? "[upstream]", problem, advice: advice)
         }
         guard upstream.dialect != .off else { return }
         guard let url = upstream.url else {

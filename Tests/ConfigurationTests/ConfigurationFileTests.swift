@@ -58,7 +58,7 @@ struct ConfigurationFileTests {
         ("[web]\nlisten = ", "F:1: unknown section [web]; that key belongs in [http]"),
         (
             "[web]\nx = 1",
-            "F:1: unknown section [web]; the sections are [http], [coap], [mqtt], [admin], [store], [log]"
+            "F:1: unknown section [web]; the sections are [http], [coap], [mqtt], [upstream], [admin], [store], [log]"
         ),
         ("[http]\nlevel = info", "F:2: unknown key 'level' in [http]; that key belongs in [log]"),
         ("[admin]\ncolour = red", "F:2: unknown key 'colour' in [admin]; [admin] knows socket"),
