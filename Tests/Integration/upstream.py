@@ -203,9 +203,9 @@ class Observer:
         self.client.loop_stop()
 
 
-def retained(broker, seconds: float = 60) -> dict[str, dict]:
+def retained(broker, seconds: float = 60, **login) -> dict[str, dict]:
     """The device records that a broker keeps, by the device's id."""
-    observer = Observer(broker)
+    observer = Observer(broker, **login)
     try:
         seen = -1
         deadline = time.monotonic() + seconds
