@@ -15,6 +15,9 @@ extension Store {
     ) throws(JournalError) -> [Log.Compacted] {
         var registry = Registry(seed: 0)
         var newest: [Text: UInt64] = [:]
+        var upstream = UpstreamLog.Content()
+        _ = try verifyUpstream(directory.path, &upstream)
+        let cursor = upstream.entry.cursor
         let profiles = try Log.open(directory: directory.path, name: "profiles") {
             (record, earlier) throws(JournalError) in
             try registry.replay(profile: record, earlier)
@@ -36,6 +39,8 @@ extension Store {
                 try devices.log.compact(
                     isLive: { record in
                         guard let id = record.json["device"]?["id"]?.text else { return false }
+                        // Upstream has yet to be told that the device is gone.
+                        if record.operation == .delete { return !cursor.target.isEmpty && record.seq > cursor.seq }
                         return registry.isNewest(id: id, at: record.offset)
                     }, progress: progress))
         }

@@ -97,8 +97,11 @@ extension Store {
 
     static func openOwn(_ directory: String, _ damage: Damage) throws(JournalError) -> Own {
         var upstream = UpstreamLog.Content()
-        let ups = try openOwn(directory, "upstream", damage, &upstream) { content, record throws(InvalidRecord) in
-            try content.replay(record)
+        var ups = try openUpstream(directory, damage, &upstream)
+        let isWhole = ups.damaged.isEmpty
+        if isWhole, try UpstreamLog.compact(ups.opened.log, records: ups.opened.recovery.records) {
+            upstream = UpstreamLog.Content()
+            ups = try openUpstream(directory, damage, &upstream)
         }
         var admin = Identity.Content()
         let adm = try openOwn(directory, "admin", damage, &admin) { content, record throws(InvalidRecord) in
@@ -108,6 +111,14 @@ extension Store {
             upstream: UpstreamLog(ups.opened.log, upstream),
             identity: try Identity(adm.opened.log, admin, at: Duration.sinceEpoch.milliseconds),
             recoveries: [ups.opened.recovery, adm.opened.recovery], damaged: ups.damaged + adm.damaged)
+    }
+
+    private static func openUpstream(
+        _ directory: String, _ damage: Damage, _ content: inout UpstreamLog.Content
+    ) throws(JournalError) -> Opened {
+        try openOwn(directory, "upstream", damage, &content) { content, record throws(InvalidRecord) in
+            try content.replay(record)
+        }
     }
 
     private static func openOwn<Content>(

@@ -123,4 +123,26 @@ struct UpstreamLogTests {
         }
         #expect(throws: JournalError.self) { try openStore(directory) }
     }
+
+    @Test func `upstream_jsonl is written anew when little of it counts`() throws {
+        let log = try Log.open(directory: directory.path, name: "upstream") { _, _ in }.log
+        var upstream = UpstreamLog(log, UpstreamLog.Content())
+        let devices = try Log.open(directory: directory.path, name: "devices") { _, _ in }.log
+        let journal = try Journal([log]) { error in fatalError("\(error)") }
+        let refused = SyncState(.refused, seq: 1, reason: "FAILURE_UPSTREAM", since: 1)
+        for number: UInt64 in 1...30 {
+            try upstream.note(UpstreamCursor(target: "t", seq: number), of: devices, "id", at: 1)
+        }
+        try upstream.note(refused, of: "a", at: 1)
+        try upstream.note(refused, of: "b", at: 1)
+        try upstream.note(nil, of: "a", at: 1)
+        try journal.flush()
+        let before = upstream.content
+        #expect(try !UpstreamLog.compact(log, records: 33))
+        #expect(try UpstreamLog.compact(log, records: 33, smallest: 0))
+        var after = UpstreamLog.Content()
+        let recovery = try Store.verifyUpstream(directory.path, &after)
+        #expect(recovery.records == 2 && recovery.seq == 33)
+        #expect(after.entry == before.entry && after.states == before.states)
+    }
 }
