@@ -6,6 +6,14 @@ internal import MQTTClient
 ///
 /// It connects with MQTT 3.1.1 as user `provision` under a client id of its own, subscribes, asks, and takes leave.
 public struct MQTTDeviceSide: Sendable {
+    /// How the connection is protected.
+    public enum Protection: Sendable {
+        /// In clear.
+        case none
+        /// By TLS, with the certificates of a PEM file, or of the system.
+        case verified(caFile: String?)
+    }
+
     /// How long the whole exchange may take.
     private static let limit = Duration.seconds(30)
     /// The longest suffix of the topics, in bytes.
@@ -13,6 +21,7 @@ public struct MQTTDeviceSide: Sendable {
 
     private let host: String
     private let port: UInt16
+    private let tls: MQTTTLS?
     private let requestTopic: String
     private let responseTopic: String
     private let subject: String
@@ -22,12 +31,16 @@ public struct MQTTDeviceSide: Sendable {
     /// - Parameters:
     ///   - host: the broker's name or numeric address.
     ///   - port: its TCP port.
+    ///   - protection: whether by TLS.
     ///   - suffix: asks on `/provision/request/<suffix>` instead of `/provision/request`; nil for the latter.
     /// - Throws: a suffix that is not one level of a topic.
-    public init(host: String, port: UInt16, topicSuffix suffix: String?) throws(ControlError) {
+    public init(
+        host: String, port: UInt16, protection: Protection = .none, topicSuffix suffix: String?
+    ) throws(ControlError) {
         self.host = host
         self.port = port
-        subject = host.contains(":") ? "mqtt://[\(host)]:\(port)" : "mqtt://\(host):\(port)"
+        tls = if case .verified(let file) = protection { MQTTTLS(caFile: file) } else { nil }
+        subject = "\(tls == nil ? "mqtt" : "mqtts")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
         let level = suffix.map { "/\($0)" } ?? ""
         requestTopic = "/provision/request\(level)"
         responseTopic = "/provision/response\(level)"
@@ -88,9 +101,11 @@ public struct MQTTDeviceSide: Sendable {
 
     private var options: MQTTOptions {
         let digits = String(UInt64.random(in: .min ... .max), radix: 36)
-        return MQTTOptions(
+        var options = MQTTOptions(
             host: host, port: port, clientId: "nearhub-\(digits)", version: .v311,
             login: MQTTLogin(username: "provision", password: ""), subscriptions: [responseTopic])
+        options.tls = tls
+        return options
     }
 
     /// What ends the exchange without an answer.
@@ -108,6 +123,10 @@ public struct MQTTDeviceSide: Sendable {
                 ControlError(
                     .forbidden, subject, "the broker refuses the connection: \(printable(loss.reason))",
                     advice: "let the user provision in, without a password")
+            case .unreachable where loss.cause == .tls:
+                ControlError(
+                    .unreachable, subject, printable(loss.reason),
+                    advice: "the broker's authority must be in --ca-file, and its certificate must name the host")
             case .unreachable:
                 ControlError(
                     .unreachable, subject, printable(loss.reason), advice: "check address, port and network")

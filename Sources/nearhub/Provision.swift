@@ -23,7 +23,7 @@ struct Provision: ParsableCommand {
 
             Over MQTT it is a message to /provision/request at a broker, as user "provision"; the answer comes on \
             /provision/response. With --mqtt-topic-suffix X both topics get a level of their own, which a broker can \
-            keep private:
+            keep private. With mqtts:// it is by TLS, the broker's certificate verified:
 
               nearhub provision --mqtt mqtt://192.0.2.2 --mqtt-topic-suffix pump-1 --name pump-1 \\
                   --key-file pumps.key --secret-file pumps.secret
@@ -51,11 +51,20 @@ struct Provision: ParsableCommand {
 
     @Option(help: ArgumentHelp("The hub, as coap://HOST[:PORT].", valueName: "url")) var coap: String?
 
-    @Option(help: ArgumentHelp("The broker at which the hub listens, as mqtt://HOST[:PORT].", valueName: "url"))
+    @Option(
+        help: ArgumentHelp(
+            "The broker at which the hub listens, as mqtt://HOST[:PORT] or mqtts://HOST[:PORT].", valueName: "url"))
     var mqtt: String?
 
     @Option(help: ArgumentHelp("Ask over MQTT on /provision/request/LEVEL.", valueName: "level"))
     var mqttTopicSuffix: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Certificates that vouch for the broker of mqtts://, in PEM; else those of the system do.",
+            valueName: "file"),
+        completion: .file())
+    var caFile: String?
 
     @Option(help: ArgumentHelp("The device's name.", valueName: "name")) var name: String?
 
@@ -94,16 +103,25 @@ struct Provision: ParsableCommand {
         guard mqttTopicSuffix == nil || mqtt != nil else {
             throw Failure(.usage, "usage", "--mqtt-topic-suffix belongs to --mqtt")
         }
+        guard caFile == nil || mqtt != nil else {
+            throw Failure(.usage, "usage", "--ca-file belongs to --mqtt mqtts://HOST")
+        }
         switch (http, coap, mqtt) {
         case (let url?, nil, nil): return try DeviceSide(url).provision
         case (nil, let url?, nil): return try CoAPDeviceSide(url).provision
         case (nil, nil, let url?):
-            guard let broker = try? BrokerAddress(url), !broker.isEncrypted else {
+            guard let broker = try? BrokerAddress(url) else {
                 throw Failure(
-                    .usage, printable(url), "is not of the form mqtt://HOST[:PORT]",
+                    .usage, printable(url), "is not of the form mqtt://HOST[:PORT] or mqtts://HOST[:PORT]",
                     "an example is mqtt://192.0.2.2:1883")
             }
-            return try MQTTDeviceSide(host: broker.host, port: broker.port, topicSuffix: mqttTopicSuffix).provision
+            guard caFile == nil || broker.isEncrypted else {
+                throw Failure(.usage, "usage", "--ca-file belongs to --mqtt mqtts://HOST")
+            }
+            return try MQTTDeviceSide(
+                host: broker.host, port: broker.port,
+                protection: broker.isEncrypted ? .verified(caFile: caFile) : .none, topicSuffix: mqttTopicSuffix
+            ).provision
         default: throw Failure(.usage, "usage", "one of --http, --coap and --mqtt says where the hub is")
         }
     }

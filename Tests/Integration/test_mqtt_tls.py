@@ -72,3 +72,20 @@ def test_a_ca_file_without_tls_is_a_mistake(hubs):
     hub = hubs("mqtt.url=mqtt://localhost:1", "mqtt.ca-file=/etc/ca.pem")
     refused = hub.refused()
     assert refused.code == 78 and "write mqtts://" in refused.err
+
+
+def test_nearhub_provision_by_tls(hubs, tls_broker, certificates):
+    broker = tls_broker("localhost")
+    url, ca = f"mqtts://localhost:{broker.port}", certificates.file("ca.pem")
+    hub = hubs(f"mqtt.url={url}", f"mqtt.ca-file={ca}").start().connected()
+    profile = hub.create_profile()
+    device = ["--mqtt-topic-suffix", "d", "--name", "boiler", "--key-file", hub.file("key", profile.key),
+              "--secret-file", hub.file("secret", profile.secret), "--json"]  # fmt: skip
+    done = hub.cli("provision", "--mqtt", url, "--ca-file", ca, *device)
+    assert done.code == 0, done
+    hub.guard(json.loads(done.out)["credentialsValue"])
+    for where, options in ((url, []), (url.replace("localhost", "127.0.0.1"), ["--ca-file", ca])):
+        refused = hub.cli("provision", "--mqtt", where, *options, *device)
+        assert refused.code == 75 and "TLS: " in refused.err and "--ca-file" in refused.err
+    for options in (["--mqtt", f"mqtt://localhost:{broker.port}"], ["--http", hub.url]):
+        assert hub.cli("provision", *options, "--ca-file", ca, *device).code == 64
