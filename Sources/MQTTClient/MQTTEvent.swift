@@ -11,8 +11,8 @@ public enum MQTTEvent: Sendable {
     /// The broker has acknowledged a publication of QoS 1 or higher; the code is 0, or 0x10 when nobody subscribes there
     /// (MQTT 5, 3.4.2.1). Of MQTT 3.1.1 it is always 0, even if the broker has thrown the message away.
     case published(id: UInt64, code: UInt8)
-    /// A publication has failed, of whatever QoS, and is not tried again. With a code the broker has refused it (MQTT 5,
-    /// from 0x80 on); one that only lacks its acknowledgement may have arrived all the same.
+    /// A publication has failed, of whatever QoS, and is not tried again. With a code the broker has refused it, or has
+    /// said that it would (MQTT 5, from 0x80 on); without one the connection ends, and it may have arrived all the same.
     case failed(id: UInt64, code: UInt8?, reason: String)
     /// The connection has ended, or there was none; what was not acknowledged may or may not have arrived. The time is
     /// that of the wait for the next try; nil when there is none.

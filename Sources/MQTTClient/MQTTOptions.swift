@@ -28,6 +28,8 @@ public struct MQTTOptions: Sendable {
     public var inFlight: UInt16 = 20
     /// Whether the client connects again, and after which time at the most; nil: it does so never.
     public var longestWait: Duration? = .seconds(30)
+    /// Seconds of silence before a PING; a dead broker is noticed after twice that, up to two and a half times.
+    var keepAlive: UInt16 = 15
     /// How long the broker may take from the TCP connection to CONNACK.
     var patience = Duration.seconds(15)
     /// The largest payload that is delivered whole, in bytes; of a larger one the handler sees one byte more than that.

@@ -3,9 +3,6 @@ internal import Glibc
 
 /// What comes before a connection: the library is told all that it must know, and then to connect.
 extension Session {
-    /// Seconds of silence before a PING; a dead broker is noticed after twice that at most.
-    private static let keepAlive: CInt = 15
-
     /// Makes the library use TLS, and nothing but the context's rules; from then on it cannot connect in clear.
     func protect(
         _ handle: OpaquePointer, _ context: TLSContext, _ session: UnsafeMutableRawPointer
@@ -50,7 +47,7 @@ extension Session {
         guard properties.code == MOSQ_ERR_SUCCESS.code else { return properties.code }
         link.setCalling(true)
         let code = unsafe mosquitto_connect_bind_v5(
-            handle, options.host, CInt(options.port), Self.keepAlive, nil, properties.list)
+            handle, options.host, CInt(options.port), CInt(options.keepAlive), nil, properties.list)
         let number = errno
         link.setCalling(false)
         // The words for some codes are those of errno.

@@ -21,6 +21,18 @@ extension Session {
         }
     }
 
+    /// What the broker would answer to a publication that the library therefore does not send (MQTT 5, 2.4); nil when
+    /// that is not why it failed.
+    func refusal(_ code: CInt) -> UInt8? {
+        switch code {
+        case MOSQ_ERR_OVERSIZE_PACKET.code, MOSQ_ERR_PAYLOAD_SIZE.code: 0x95
+        case MOSQ_ERR_QOS_NOT_SUPPORTED.code: 0x9B
+        case MOSQ_ERR_RETAIN_NOT_SUPPORTED.code: 0x9A
+        case MOSQ_ERR_INVAL.code, MOSQ_ERR_MALFORMED_UTF8.code: 0x90
+        default: nil
+        }
+    }
+
     func reason(_ code: CInt) -> String {
         switch code {
         case MOSQ_ERR_SUCCESS.code, MOSQ_ERR_CONN_LOST.code, MOSQ_ERR_NO_CONN.code:

@@ -119,7 +119,10 @@ internal import Glibc
             writtenAtOnce = 0
             let code = unsafe publish(publication, &mid, handle)
             if code != MOSQ_ERR_SUCCESS.code {
-                link.post(.failed(id: outgoing.id, code: nil, reason: reason(code)))
+                let refusal = refusal(code)
+                link.post(.failed(id: outgoing.id, code: refusal, reason: reason(code)))
+                // Whoever waits for the acknowledgement must hear of its end.
+                if refusal == nil, loss == nil { loss = ended(code) }
             } else if publication.qos > 0 {
                 unacknowledged[mid] = outgoing.id
             } else if writtenAtOnce != mid {
