@@ -103,6 +103,19 @@ struct LinkOutcomeTests {
         #expect(recorder.losses[0].kind == .lost)
     }
 
+    @Test func `a broker that falls silent is noticed by keep-alive`() throws {
+        let broker = try Broker()
+        var options = options(broker.port)
+        options.keepAlive = 5
+        let recorder = try Recorder(options)
+        try recorder.waitForSubscriptions()
+        broker.send(SIGSTOP)
+        defer { broker.send(SIGCONT) }
+        try recorder.wait(seconds: 20, "no loss") { !$0.losses.isEmpty }
+        #expect(recorder.losses[0].cause == .silence)
+        #expect(recorder.losses[0].kind == .lost)
+    }
+
     @Test func `a broker that does not answer CONNECT is given up`() throws {
         let broker = try ScriptedBroker([])
         var options = options(broker.port)
