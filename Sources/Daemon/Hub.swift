@@ -113,6 +113,14 @@ final class Hub {
         guard let plan = try Upstream.Plan(configuration, hub: store.hub) else { return nil }
         let protection = plan.address.tls == nil ? "in clear" : "over TLS"
         logger.notice("upstream is \(plan.url), dialect \(plan.dialect.rawValue), \(protection)")
+        if plan.settings.includesCredentials, plan.dialect == .journal {
+            logger.warning(
+                "[upstream] include-credentials = yes: whoever may read nearhub/# at the broker can be every device")
+        }
+        if plan.dialect == .thingsboard, plan.address.tls == nil {
+            logger.warning(
+                "[upstream] url is not mqtts://: everybody on the way reads provision secrets and credentials")
+        }
         var log = UpstreamLinkLog(plan, logger)
         return Upstream(plan, store, loop) { link in log.note(link) }
     }

@@ -73,7 +73,7 @@ struct JournalDialect: Dialect {
         case .message(_, let message):
             guard case .comparing = phase, message.topic == topics.cursor, let seq = JournalTopics.seq(message.payload)
             else { return [] }
-            return run(from: seq)
+            return run(from: seq, moment)
         case .device(let change): return publish(change, moment)
         case .acknowledged(_, let receipt, let code, let reason): return settle(receipt, code, reason, moment)
         case .disconnected(_, let loss):
@@ -91,7 +91,7 @@ struct JournalDialect: Dialect {
         case .down: return link.connect(introduction, at: moment.now)
         case .comparing(let until):
             // The broker keeps no cursor.
-            if until <= moment.now { return run(from: 0) }
+            if until <= moment.now { return run(from: 0, moment) }
         case .running:
             if let due = cursorDue, due <= moment.now {
                 cursorDue = nil
@@ -107,9 +107,10 @@ struct JournalDialect: Dialect {
             subscriptions: [topics.cursor])
     }
 
-    private mutating func run(from seq: UInt64) -> [Action] {
+    private mutating func run(from seq: UInt64, _ moment: Moment) -> [Action] {
         phase = .running
         publishedCursor = seq
+        cursorDue = moment.now + Self.idleTime
         return [.rewind(to: seq), .report(.connected)]
     }
 
@@ -136,9 +137,9 @@ struct JournalDialect: Dialect {
         return actions
     }
 
-    /// Publishes the cursor if it has moved.
+    /// Publishes the cursor if the broker keeps another one; of a hub that was restored it may be a later one.
     private mutating func cursor(_ moment: Moment) -> [Action] {
-        guard moment.cursor > publishedCursor else { return [] }
+        guard moment.cursor != publishedCursor else { return [] }
         recordsSinceCursor = 0
         publishedCursor = moment.cursor
         return [.publish(link.channel, topics.cursor(moment.cursor), receipt(.cursor))]

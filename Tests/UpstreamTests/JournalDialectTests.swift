@@ -137,6 +137,14 @@ struct JournalDialectTests {
         #expect(play.dialect.deadline == nil)
     }
 
+    @Test func `corrects a cursor that is beyond its own, as a restored hub finds it`() throws {
+        var play = running(cursor: 100)
+        play.cursor = 40
+        play.wait()
+        #expect(play.topics.last == cursorTopic)
+        #expect(try play.json(play.published.count - 1)["seq"]?.unsigned == 40)
+    }
+
     @Test func `voids what is in flight when the connection ends, and comes back after a wait`() throws {
         var play = running()
         play.take(.device(change(1)))
