@@ -42,7 +42,7 @@ extension AdminAPI {
             count = try onStore { () throws(JournalError) in try upstream.retry(device) } ? 1 : 0
             if count > 0 { note(.changed, device, call) }
         } else {
-            count = try onStore { () throws(JournalError) in try upstream.retryAll() }
+            count = upstream.retryAll()
         }
         return .json { $0.member("retried", count) }
     }

@@ -105,8 +105,11 @@ struct Feed {
         retry()
     }
 
+    /// Takes a device that is to be told again, and whose state says so.
+    mutating func retry(_ device: Text) { retries.append(device) }
+
     /// Looks for devices that are to be told again.
-    mutating func retry() {
+    private mutating func retry() {
         retries = store.syncStates.filter { $0.value.kind == .pending }.sorted { $0.value.seq > $1.value.seq }.map(
             \.key)
     }

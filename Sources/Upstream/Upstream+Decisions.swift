@@ -33,14 +33,21 @@ extension Upstream {
         return true
     }
 
-    /// Tells upstream again of all devices that it refused.
+    /// Tells upstream again of all devices that it refused, a few at each turn of the loop.
     ///
     /// - Returns: how many.
-    public func retryAll() throws(JournalError) -> Int {
+    public func retryAll() -> Int {
         take(.resume)
-        let refused = store.syncStates.filter { $0.value.kind == .refused }
-        for (device, state) in refused { try tellAgain(device, state) }
-        return refused.count
+        retrying = store.syncStates.filter { $0.value.kind == .refused }.map(\.key)
+        return retrying.count
+    }
+
+    /// Makes some of those devices pending; what the disk does not take stays refused.
+    func retrySome(until end: Duration) {
+        while .monotonic < end, let device = retrying.popLast() {
+            guard let state = store.syncStates[device], state.kind == .refused else { continue }
+            do { try tellAgain(device, state) } catch { retrying = [] }
+        }
     }
 
     /// Carries out a decision.
@@ -86,11 +93,12 @@ extension Upstream {
         state.kind = .pending
         state.upstream = nil
         try remember(state, of: device)
-        feed.retry()
+        feed.retry(device)
     }
 
     private func remember(_ state: SyncState?, of device: Text) throws(JournalError) {
         try store.note(state, of: device, now: Duration.sinceEpoch.milliseconds)
+        sortedStates = [:]
         store.syncUpstream()
     }
 }

@@ -56,15 +56,33 @@ extension Upstream {
     private func remembered(
         _ kind: SyncState.Kind, _ after: UInt64, _ limit: Int
     ) throws(JournalError) -> (rows: [Row], next: UInt64?) {
+        let sorted = sortedStates[kind] ?? sort(kind)
         let deadline = Duration.monotonic + Self.slice
-        let found = store.syncStates.filter { $0.value.kind == kind && $0.value.seq > after }
-            .sorted { $0.value.seq < $1.value.seq }
         var rows: [Row] = []
-        for (id, remembered) in found {
+        for (seq, id) in sorted[Self.index(of: after, in: sorted)...] {
             if rows.count == limit || !rows.isEmpty && .monotonic >= deadline { return (rows, rows.last?.seq) }
+            guard let remembered = store.syncStates[id], remembered.seq == seq else { continue }
             rows.append(row(id, try store.device(id: id), remembered))
         }
         return (rows, nil)
+    }
+
+    /// Sorts them once for all pages.
+    private func sort(_ kind: SyncState.Kind) -> [(seq: UInt64, device: Text)] {
+        let sorted = store.syncStates.lazy.filter { $0.value.kind == kind }.map { (seq: $0.value.seq, device: $0.key) }
+            .sorted { $0.seq < $1.seq }
+        sortedStates[kind] = sorted
+        return sorted
+    }
+
+    /// The first place behind a number.
+    private static func index(of after: UInt64, in sorted: [(seq: UInt64, device: Text)]) -> Int {
+        var (low, high) = (0, sorted.count)
+        while low < high {
+            let middle = low + (high - low) / 2
+            if sorted[middle].seq <= after { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 
     private func logged(

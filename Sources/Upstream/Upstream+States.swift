@@ -41,6 +41,7 @@ extension Upstream {
         while let (device, state) = unwritten.first {
             do { try store.note(state, of: device, now: Duration.sinceEpoch.milliseconds) } catch { return false }
             unwritten.removeFirst()
+            sortedStates = [:]
         }
         return true
     }

@@ -77,6 +77,10 @@ public final class Upstream: EventSource {
     private var isStopped = false
     /// States that could not be written yet; the cursor waits for them.
     var unwritten: [(device: Text, state: SyncState?)] = []
+    /// Refused devices that are yet to be told again.
+    var retrying: [Text] = []
+    /// Devices of each state in the order of their numbers; empty when it must be made again.
+    var sortedStates: [SyncState.Kind: [(seq: UInt64, device: Text)]] = [:]
 
     /// Begins where the last run has stopped, or anew if the plan names another upstream.
     ///
@@ -121,7 +125,7 @@ public final class Upstream: EventSource {
     /// Time until the dialect or the cursor wants something.
     public var timeout: Duration? {
         guard !isStopped else { return nil }
-        if isMoreToRead { return .zero }
+        if isMoreToRead || (!retrying.isEmpty && store.suspension == nil) { return .zero }
         return [dialect.deadline, cursorDue].compactMap { $0 }.min().map { $0 - .monotonic }
     }
 
@@ -129,6 +133,7 @@ public final class Upstream: EventSource {
     public func prepare() {
         guard !isStopped, store.suspension == nil, writeStates() else { return }
         let end = Duration.monotonic + Self.slice
+        retrySome(until: end)
         do throws(JournalError) {
             while dialect.room(at: .monotonic) > 0,
                 let change = try feed.next(until: end, name: { upstreamName(of: $0) })

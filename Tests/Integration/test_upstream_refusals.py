@@ -8,7 +8,7 @@ import pytest
 from harness import eventually
 from tenant import CHECK, FAILURE
 from thingsboard import Behaviour
-from upstream import CERTIFICATE, Site, becomes, provision_many, row, settled, shown
+from upstream import CERTIFICATE, Site, becomes, provision_many, row, rows, settled, shown
 
 # Refusals and conflicts
 
@@ -52,6 +52,25 @@ def test_retry_of_all_that_were_refused(site):
     site.server.tenant.maximum = None
     assert site.cli("retry").code == 0
     settled(site.hub, confirmed=5)
+
+
+def test_thousands_that_were_refused_are_listed_and_told_again_in_a_moment(sites):
+    """Both were quadratic once: a minute for 3,000 devices, in which the hub answered nobody."""
+    site = sites()
+    site.server.tenant.maximum = 0
+    provision_many(site.hub, site.profile, 2000)
+    eventually(lambda: shown(site.hub)["refused"] == 2000, 60)
+    began = time.monotonic()
+    assert len(rows(site.hub, "refused")) == 2000
+    listed = time.monotonic()
+    site.server.tenant.maximum = None
+    assert "2000" in site.cli("retry").out
+    retried = time.monotonic()
+    site.provision("meanwhile")
+    answered = time.monotonic()
+    settled(site.hub, confirmed=2001, seconds=60)
+    print(f"\nlisted in {listed - began:.2f} s, told again in {retried - listed:.2f} s, {answered - retried:.3f} s for one")
+    assert listed - began < 10 and retried - listed < 10
 
 
 def test_rename_upstream_only(site):
