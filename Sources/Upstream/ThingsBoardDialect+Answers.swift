@@ -41,8 +41,9 @@ extension ThingsBoardDialect {
         }
         sessions[index].request?.isAcknowledged = true
         guard code >= 0x80 else { return }
+        // The server does not take such a message, now or ever.
         drop(index)
-        doubt(request.job, .unknown)
+        settle(request.job.id, .refused(Reason(code: code)))
     }
 
     mutating func received(_ channel: Channel, _ message: MQTTMessage, _ moment: Moment) {

@@ -216,6 +216,14 @@ struct ThingsBoardOutcomeTests {
         #expect(play.outcomes.isEmpty)
     }
 
+    @Test func `a request that the server does not take is a refusal`() throws {
+        let play = asked()
+        let receipt = try #require(play.requests[Channel(0)]?.receipt)
+        play.tell(.acknowledged(Channel(0), receipt, code: 0x90, reason: "Topic Name invalid"))
+        #expect(play.outcomes == ["a": .refused(.notAccepted)])
+        #expect(play.test == nil)
+    }
+
     // MARK: - Answers that belong to no request
 
     @Test func `copies and late answers are never taken for the next request's`() throws {
