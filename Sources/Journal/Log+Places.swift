@@ -50,6 +50,11 @@ extension Log {
         return place.offset
     }
 
+    /// Whether the record of an address is not on disk yet, and may be taken back.
+    public func isStaged(_ address: UInt64) -> Bool {
+        address >= size && address < stagedOffset + UInt64(staging.bytes.count)
+    }
+
     /// The id in the log's head: no other log has it.
     public func id() throws(JournalError) -> Text {
         guard case .head(_, let id, _)? = try line(at: 0)?.line else {

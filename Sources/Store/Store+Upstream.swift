@@ -53,7 +53,7 @@ extension Store {
         case .profile, .profileDeleted: (id, line) = ("", .damaged)
         }
         let newest = registry.byId.candidates(id.utf8)
-        if newest.contains(where: { $0 >= devicesLog.size }) { return nil }
+        if newest.contains(where: devicesLog.isStaged) { return nil }
         place = next
         if case .deleted = line { return try device(id: id) == nil ? line : .replaced }
         return newest.contains(record.offset) ? line : .replaced
@@ -61,7 +61,7 @@ extension Store {
 
     /// The newest state of a device that is on disk, and the number of its line; nil when there is none.
     public func durableDevice(id: Text) throws(JournalError) -> (device: Device, seq: UInt64)? {
-        guard let found = try registry.device(id: id, read), found.offset < devicesLog.size else { return nil }
+        guard let found = try registry.device(id: id, read), !devicesLog.isStaged(found.offset) else { return nil }
         return (found.device, try devicesLog.read(at: found.offset).seq)
     }
 
