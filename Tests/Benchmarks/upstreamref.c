@@ -15,6 +15,8 @@
 #include <string.h>
 #include <time.h>
 
+#define HUB "5eed5eed5eed5eed5eed5eed5eed5eed"
+
 enum { CURSOR_EVERY = 10, MAXIMUM_WINDOW = 1000 };
 
 static unsigned long count, sent, acknowledged;
@@ -61,18 +63,18 @@ static void publish(struct mosquitto *mosquitto, const char *topic, const char *
 static void publish_next(struct mosquitto *mosquitto) {
     char topic[128], body[512];
     sent++;
-    snprintf(topic, sizeof topic, "nearhub/5eed5eed5eed5eed5eed5eed5eed5eed/devices/%08lx-0000-4000-8000-000000000000", sent);
+    snprintf(topic, sizeof topic, "nearhub/" HUB "/devices/%08lx-0000-4000-8000-000000000000", sent);
     int length = snprintf(
         body, sizeof body,
-        "{\"seq\":%lu,\"name\":\"meter-%08lu\",\"profile\":\"bench\",\"attributes\":{\"provisionState\":\"provisioned\"},"
-        "\"credentialsType\":\"ACCESS_TOKEN\","
+        "{\"seq\":%lu,\"name\":\"meter-%08lu\",\"profile\":\"bench\","
+        "\"attributes\":{\"provisionState\":\"provisioned\"},\"credentialsType\":\"ACCESS_TOKEN\","
         "\"credentialsIdHash\":\"281c7ba06d0ac2ff651fa968572f26a38c96225ea54644522837b54b9c6144f7\"}",
         sent, sent);
     publish(mosquitto, topic, body, length, 1);
     outstanding++;
     if (sent % CURSOR_EVERY) return;
     length = snprintf(body, sizeof body, "{\"seq\":%lu}", sent);
-    publish(mosquitto, "nearhub/5eed5eed5eed5eed5eed5eed5eed5eed/cursor", body, length, 0);
+    publish(mosquitto, "nearhub/" HUB "/cursor", body, length, 0);
 }
 
 static int ascending(const void *a, const void *b) {

@@ -40,7 +40,8 @@ class Certificates:
                   self.file(f"{name}.pem"))  # fmt: skip
 
     def _key(self, name: str) -> list:
-        return ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", self.file(f"{name}.key")]
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+        return [*curve, "-nodes", "-keyout", self.file(f"{name}.key")]
 
     @staticmethod
     def _run(*arguments):

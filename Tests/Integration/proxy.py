@@ -185,7 +185,8 @@ class BlackHoleDNS:
         """Why there can be none here; None if there can."""
         if os.geteuid() != 0:
             return "needs root"
-        tried = subprocess.run(["unshare", "-m", "mount", "--bind", "/etc/hostname", "/etc/resolv.conf"], capture_output=True)
+        mount = ["mount", "--bind", "/etc/hostname", "/etc/resolv.conf"]
+        tried = subprocess.run(["unshare", "-m", *mount], capture_output=True)
         return tried.stderr.decode().strip() if tried.returncode else None
 
     @property

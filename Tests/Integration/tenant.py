@@ -1,4 +1,4 @@
-"""What a ThingsBoard server holds and decides, written from protocol.md 1 to 6 and 11: the part behind its transports."""
+"""What a ThingsBoard server holds and decides behind its transports, written from protocol.md 1 to 6 and 11."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def success(device: Device) -> dict:
 
 
 def parse(body: bytes) -> dict:
-    """The members of a request with their defaults (protocol.md 1); only what Nearhub sends is read as Gson reads it."""
+    """The members of a request with their defaults (protocol.md 1), read strictly."""
     try:
         given = json.loads(body)
     except ValueError as error:

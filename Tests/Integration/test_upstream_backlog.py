@@ -33,7 +33,7 @@ def in_effect(broker, hub):
 
 
 def persistent(brokers, **options):
-    """A broker that writes its database file when it is told to, and never otherwise: what it has is lost by kill -9."""
+    """A broker that writes its database file only when it is told to: what came since is lost by kill -9."""
     broker = brokers(NO_LIMITS, plugin=False, anonymous=True, **options)
     broker.lines += ["persistence true", f"persistence_location {broker.directory}/", "autosave_interval 0"]
     return broker.start()

@@ -1,23 +1,24 @@
-"""[upstream] of the configuration: what cannot be is refused at the start and by `nearhub check`, with file and line."""
+"""[upstream]: what cannot be is refused at the start and by `nearhub check`, with file and line."""
 
 import re
 
 import pytest
 
+PLAIN, TLS = "mqtt://127.0.0.1", "mqtts://127.0.0.1"
 BAD = {
     "no-url": {"dialect": "journal"},
-    "unknown-dialect": {"dialect": "aws", "url": "mqtt://127.0.0.1"},
+    "unknown-dialect": {"dialect": "aws", "url": PLAIN},
     "bad-url": {"dialect": "journal", "url": "http://127.0.0.1"},
-    "password-over-plain-tcp": {"dialect": "journal", "url": "mqtt://127.0.0.1", "username": "u", "password-file": "PASSWORD"},
-    "password-is-missing": {"dialect": "journal", "url": "mqtts://127.0.0.1", "username": "u", "password-file": "/nowhere"},
-    "authorities-are-missing": {"dialect": "journal", "url": "mqtts://127.0.0.1", "ca-file": "/nowhere"},
-    "authorities-are-none": {"dialect": "journal", "url": "mqtts://127.0.0.1", "ca-file": "PASSWORD"},
-    "window-0": {"dialect": "journal", "url": "mqtt://127.0.0.1", "window": "0"},
-    "window-101": {"dialect": "journal", "url": "mqtt://127.0.0.1", "window": "101"},
-    "sessions-17": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "sessions": "17"},
-    "rate-0": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "rate": "0"},
-    "rate-much": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "rate": "10001"},
-    "key-without-secret": {"dialect": "thingsboard", "url": "mqtt://127.0.0.1", "provision-key-file": "PASSWORD"},
+    "password-over-plain-tcp": {"dialect": "journal", "url": PLAIN, "username": "u", "password-file": "PASSWORD"},
+    "password-is-missing": {"dialect": "journal", "url": TLS, "username": "u", "password-file": "/nowhere"},
+    "authorities-are-missing": {"dialect": "journal", "url": TLS, "ca-file": "/nowhere"},
+    "authorities-are-none": {"dialect": "journal", "url": TLS, "ca-file": "PASSWORD"},
+    "window-0": {"dialect": "journal", "url": PLAIN, "window": "0"},
+    "window-101": {"dialect": "journal", "url": PLAIN, "window": "101"},
+    "sessions-17": {"dialect": "thingsboard", "url": PLAIN, "sessions": "17"},
+    "rate-0": {"dialect": "thingsboard", "url": PLAIN, "rate": "0"},
+    "rate-much": {"dialect": "thingsboard", "url": PLAIN, "rate": "10001"},
+    "key-without-secret": {"dialect": "thingsboard", "url": PLAIN, "provision-key-file": "PASSWORD"},
 }
 
 

@@ -139,8 +139,8 @@ def test_a_server_that_closes_a_while_after_each_answer(sites, lifetime):
 
 @pytest.mark.parametrize("behaviour", [
     Behaviour(copies=2), Behaviour(copies=3, delay=0.05), Behaviour(delay=0.5), Behaviour(payload=b"\xff\x00{"),
-    Behaviour(payload=b""), Behaviour(payload=b"[]"), Behaviour(payload=b"{}"), Behaviour(payload=b'{"status":"SUCCESS"}'),
-    Behaviour(payload=b'{"status":"MAYBE"}'), Behaviour(payload=b"x" * 60_000), Behaviour(close="before"),
+    Behaviour(payload=b""), Behaviour(payload=b"[]"), Behaviour(payload=b"{}"),
+    Behaviour(payload=b'{"status":"SUCCESS"}'), Behaviour(payload=b'{"status":"MAYBE"}'), Behaviour(payload=b"x" * 60_000), Behaviour(close="before"),
     Behaviour(close="after"), Behaviour(apply=False, close="before"), Behaviour(apply=False, payload=b"?"),
 ], ids=[
     "twice", "three-times", "late", "noise", "empty", "array", "no-status", "no-credentials", "strange-status", "long",
@@ -179,6 +179,18 @@ def test_an_answer_that_never_comes_is_awaited_for_15_seconds(sites, apply):
     # What was unknown was found out by the device's own credentials.
     logins = [one for one in site.server.sessions if one.device is not None]
     assert len(logins) + len(site.server.refused) >= 1
+
+
+def test_a_certificate_whose_answer_was_lost_is_asked_for_again(site):
+    """Nobody but the device can log in with it: what upstream says to the second request decides."""
+    site.server.next(Behaviour(apply=False, close="before"))
+    site.provision("boiler", credentialsType="X509_CERTIFICATE", hash=CERTIFICATE)
+    settled(site.hub, confirmed=1)
+    site.server.next(Behaviour(close="before"))
+    site.provision("valve", credentialsType="X509_CERTIFICATE", hash=CERTIFICATE + "AA==")
+    now = settled(site.hub)
+    assert (now["confirmed"], now["refused"]) == (1, 1)
+    assert row(site.hub, "valve")["reason"] == "NEEDS_CHECK"
 
 
 @pytest.mark.slow

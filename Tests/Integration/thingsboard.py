@@ -35,9 +35,9 @@ class Behaviour:
 
     `apply`: whether the platform carries it out. `status`: it refuses instead, FAILURE or NOT_FOUND. `delay`: seconds
     until the answer; `late`: it is carried out only then, even if the connection has ended. `copies`: how often it
-    answers, 0 for never; `again`: once more so many seconds later. `payload`: these bytes instead of the answer. `swap`:
-    the answer comes behind the next one of the session. `close`: the connection is closed "before" the answer, instead
-    of it, or "after" it. `early`: PUBACK comes at once, as brokers send it.
+    answers, 0 for never; `again`: once more so many seconds later. `payload`: these bytes instead of the answer.
+    `swap`: the answer comes behind the next one of the session. `close`: the connection is closed "before" the answer,
+    instead of it, or "after" it. `early`: PUBACK comes at once, as brokers send it.
     """
 
     apply: bool = True
