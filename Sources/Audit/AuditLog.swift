@@ -1,5 +1,4 @@
 public import EventLoop
-internal import Glibc
 internal import JSON
 
 /// Writes down what changed and what was refused: `audit.jsonl` in the state directory, 10 MiB and four older files.
@@ -53,7 +52,7 @@ public final class AuditLog: EventSource {
         case .refused, .malformed: guard refusals.admits(entry.kind, now: now) else { return }
         case .created, .changed, .deleted: break
         }
-        entry.write(to: &pending, at: timestamp())
+        entry.write(to: &pending, at: .now)
         pendingLines += 1
     }
 
@@ -93,7 +92,7 @@ public final class AuditLog: EventSource {
 
     private func count(_ gate: inout FloodGate) {
         for (kind, count) in gate.takeCounts() {
-            kind.write(to: &pending, count: count, at: timestamp())
+            kind.write(to: &pending, count: count, at: .now)
             pendingLines += 1
         }
     }
@@ -145,27 +144,10 @@ public final class AuditLog: EventSource {
         guard dropped > 0 else { return [] }
         var json = JSONWriter()
         json.beginObject()
-        json.member("at", Text(timestamp()))
+        AuditTime.now.write(to: &json)
         json.member("result", literal: "dropped")
         json.member("count", dropped)
         json.endObject()
         return json.bytes + [UInt8(ascii: "\n")]
     }
-}
-
-/// The wall clock as `2026-11-24T16:20:22.123Z` (RFC 3339, UTC).
-private func timestamp() -> String {
-    let now = max(0, Duration.sinceEpoch.milliseconds)
-    var seconds = time_t(now / 1000)
-    var parts = unsafe tm()
-    unsafe gmtime_r(&seconds, &parts)
-    let date = unsafe [Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1, Int(parts.tm_mday)]
-    let time = unsafe [Int(parts.tm_hour), Int(parts.tm_min), Int(parts.tm_sec)]
-    let (day, clock) = (date.map { padded($0, 2) }, time.map { padded($0, 2) })
-    return "\(day.joined(separator: "-"))T\(clock.joined(separator: ":")).\(padded(Int(now % 1000), 3))Z"
-}
-
-private func padded(_ number: Int, _ width: Int) -> String {
-    let digits = "\(number)"
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
 }

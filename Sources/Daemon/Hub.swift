@@ -45,7 +45,9 @@ final class Hub {
         (loop, signals) = try orFail { () throws(SystemError) in
             (try EventLoop(), try Signals([SIGTERM, SIGINT, SIGHUP]))
         }
-        store = try Store(directory: options.stateDirectory, configuration.store.damaged.forStore, logger)
+        store = try Store(
+            directory: options.stateDirectory, configuration.store.damaged.forStore,
+            StartProgress(signals, notifier, logger), logger)
         audit = AuditLog(directory: store.path) { trouble in logger.report(trouble) }
         try listen()
     }
@@ -66,7 +68,10 @@ final class Hub {
         }
         logger.notice(
             "nearhub \(Version.number) is ready: \(store.profiles.count) profiles, \(store.deviceCount) devices")
-        notifier.notify("READY=1")
+        if Duration.sinceEpoch.milliseconds < Duration.earliestMilliseconds {
+            logger.warning(#"the clock is not set: until it is, records have "clock":"unset" next to their time"#)
+        }
+        notifier.notify("READY=1\nSTATUS=serving")
         let failure = Result { () throws(SystemError) in try loop.run() }
         try stop()
         try orFail { () throws(SystemError) in try failure.get() }

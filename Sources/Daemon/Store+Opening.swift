@@ -6,11 +6,13 @@ internal import Store
 
 extension Store {
     /// Opens the state for a hub and logs what was found; from then on an error of the disk ends the process.
-    convenience init(directory: String, _ damage: Damage, _ logger: Logger) throws(DaemonError) {
+    convenience init(
+        directory: String, _ damage: Damage, _ progress: StartProgress, _ logger: Logger
+    ) throws(DaemonError) {
         let state: StateDirectory
         do { state = try StateDirectory.open(directory) } catch { throw DaemonError(error) }
         do {
-            try self.init(state, damage: damage) { error in
+            try self.init(state, damage: damage, watch: progress.note) { error in
                 logger.critical(
                     "\(error); the hub stops, since no further answer would be safe; it recovers at its next start")
                 _exit(ExitStatus.inputOutput.rawValue)

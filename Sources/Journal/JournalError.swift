@@ -20,6 +20,8 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case exhausted
         /// The disk takes no writes, and the next try is still to come; nothing was staged.
         case suspended(SystemError)
+        /// Whoever reads the log does not want to go on.
+        case stopped
         /// The operating system failed a call.
         case io(SystemError)
     }
@@ -46,6 +48,7 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .unreadable(let why): "\(file): a record that could not be read back: \(why)"
         case .exhausted: "\(file): all sequence numbers are used up"
         case .suspended(let error): "\(file): nothing can be written at present: \(error.reason)"
+        case .stopped: "\(file): not read to its end"
         case .io(let error): error.subject.isEmpty ? "\(file): \(error)" : error.description
         }
     }

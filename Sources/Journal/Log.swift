@@ -45,7 +45,8 @@ public final class Log {
 
     /// Stages one record.
     ///
-    /// The line is `{"seq":…,"durable":…,"at":"…","op":"put"`, then what `body` writes, then the checksum.
+    /// The line is `{"seq":…,"durable":…,"at":"…","op":"put"`, then what `body` writes, then the checksum. A time before
+    /// this version was made has `"clock":"unset"` behind it.
     ///
     /// - Parameters:
     ///   - operation: what it says.
@@ -125,6 +126,7 @@ public final class Log {
         writer.bytes.appendDigits(batchDurable)
         writer.bytes.append(",\"at\":\"")
         timestamp.append(milliseconds, to: &writer.bytes)
+        if milliseconds < Duration.earliestMilliseconds { writer.bytes.append("\",\"clock\":\"unset") }
         writer.bytes.append(operation == .put ? "\",\"op\":\"put\"" : "\",\"op\":\"delete\"")
         let bodyStart = writer.bytes.count
         body(&writer)

@@ -38,10 +38,10 @@ extension Store {
     }
 
     static func openProfiles(
-        _ directory: String, _ registry: inout Registry, _ damage: Damage
+        _ directory: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch
     ) throws(JournalError) -> Opened {
         var newest: [Text: UInt64] = [:]
-        let found = try open(directory, "profiles", &registry, damage) {
+        let found = try open(directory, "profiles", &registry, damage, watch) {
             (registry, record, earlier) throws(JournalError) in
             try registry.replay(profile: record, earlier)
             if let id = record.json["profile"]?["id"]?["id"]?.text { newest[id] = record.offset }
@@ -56,10 +56,10 @@ extension Store {
     }
 
     static func openDevices(
-        _ directory: String, _ registry: inout Registry, _ damage: Damage
+        _ directory: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch
     ) throws(JournalError) -> Opened {
         var newest: [Text: UInt64] = [:]
-        let found = try open(directory, "devices", &registry, damage) {
+        let found = try open(directory, "devices", &registry, damage, watch) {
             (registry, record, earlier) throws(JournalError) in
             try registry.replay(device: record, earlier)
         }
@@ -76,13 +76,21 @@ extension Store {
     }
 
     private static func open(
-        _ directory: String, _ name: String, _ registry: inout Registry, _ damage: Damage,
+        _ directory: String, _ name: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch,
         _ replay: (inout Registry, Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> Opened {
         let empty = registry
+        var count = 0
+        func take(_ record: Record, _ earlier: EarlierRecords) throws(JournalError) {
+            count += 1
+            if count % 256 == 0 {
+                try watch(Reading(file: earlier.file, bytes: record.offset, size: earlier.size))
+            }
+            try replay(&registry, record, earlier)
+        }
         do {
             let opened = try Log.open(directory: directory, name: name) { (record, earlier) throws(JournalError) in
-                try replay(&registry, record, earlier)
+                try take(record, earlier)
             }
             return (opened, [])
         } catch {
@@ -92,7 +100,7 @@ extension Store {
         var damaged: [SetAside] = []
         let opened = try Log.open(directory: directory, name: name, skippingDamage: { damaged.append($0) }) {
             (record, earlier) throws(JournalError) in
-            try replay(&registry, record, earlier)
+            try take(record, earlier)
         }
         return (opened, damaged)
     }

@@ -35,18 +35,19 @@ public final class Store {
     ///   - directory: the locked state directory.
     ///   - damage: what to do with damaged logs.
     ///   - retryInterval: time from one try to the next while the disk takes no writes.
+    ///   - watch: is told now and then how far it is, and may end it; then what is stored has not changed.
     ///   - onFailure: ends the process when a sync failed; called on the committer's thread.
     /// - Throws: damage and failures of the disk.
     public init(
         _ directory: consuming StateDirectory, damage: Damage = .refuse,
-        retryInterval: Duration = Journal.retryInterval,
+        retryInterval: Duration = Journal.retryInterval, watch: @escaping ReadingWatch = { _ in },
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(JournalError) {
         try Self.checkBothThere(directory.path)
         var random = SystemRandom()
         var registry = Registry(seed: random.next())
-        let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage)
-        let (devices, damagedDevices) = try Self.openDevices(directory.path, &registry, damage)
+        let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage, watch)
+        let (devices, damagedDevices) = try Self.openDevices(directory.path, &registry, damage, watch)
         self.registry = registry
         damagedLines = damagedProfiles + damagedDevices
         profilesLog = profiles.log
