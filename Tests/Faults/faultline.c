@@ -8,7 +8,7 @@
  * FAULT_RULES       faults to inject; FAULT_RULES_FILE: a file that holds them, read again when it changes
  *
  * A rule is OP[/GLOB]:WHEN:ACTION; rules are separated by ';' or newline, and the first that matches acts.
- *   OP      write fsync fdatasync sync (both syncs) truncate rename unlink open
+ *   OP      read (by pread) write fsync fdatasync sync (both syncs) truncate rename unlink open
  *   GLOB    on the last component of the name, as in write/devices*
  *   WHEN    7 | 7-9 | 7+ | * | %10 (percent, FAULT_SEED) | @4096 (write: this many bytes have been taken before)
  *   ACTION  an errno's name | short[=N] | delay=MS | kill | killafter | lie (the sync says 0 and does nothing)
@@ -381,6 +381,22 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     emit_answer(fd, message->msg_iov, (int)message->msg_iovlen);
     return syscall(SYS_sendmsg, fd, message, flags);
 }
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+static ssize_t do_read(int fd, void *data, size_t length, off_t offset) {
+    struct stat status;
+    char path[PATH_MAX];
+    int kills_after = 0;
+    if (!fstat(fd, &status) && S_ISREG(status.st_mode) && descriptor_path(fd, path)) {
+        long verdict = decide("read", path, (long)length, &kills_after);
+        if (verdict == FAILS) return -1;
+        if (verdict > 0) length = (size_t)verdict;
+    }
+    return syscall(SYS_pread64, fd, data, length, offset);
+}
+ssize_t pread(int fd, void *data, size_t length, off_t offset) { return do_read(fd, data, length, offset); }
+ssize_t pread64(int fd, void *data, size_t length, off64_t offset) { return do_read(fd, data, length, offset); }
 
 /* ---- Syncing: its begin and its end, since only what was written before the begin is covered --------------------- */
 
