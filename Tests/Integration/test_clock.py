@@ -13,7 +13,7 @@ from harness import eventually
 from test_decisions import reason
 from wallclock import WallClock
 
-DAY, YEAR = 86_400, 31_557_600
+YEAR = 31_557_600
 VERSION_MADE = 1_795_478_400  # 2026-11-24
 WITHOUT_BATTERY = 12  # seconds after 1970 that a gateway without a clock battery starts at
 WINDOW = 2  # seconds of the repeat window
