@@ -12,7 +12,7 @@ from test_service import Supervisor
 
 DEVICES = 24_000
 TORN = b'{"seq":24001,"durable":24000,"at":"2026-11-24T'
-READ_SECONDS = 1.2  # of each MiB, on a very slow card
+READ_SECONDS = 1.5  # of each MiB, on a very slow card
 LINES_EVERY = 5
 
 
@@ -66,7 +66,7 @@ def test_a_signal_while_the_logs_are_read_ends_the_start_and_changes_nothing(hub
     slow(hub)
     before = stored(hub)
     process = hub.spawn()
-    time.sleep(3 * READ_SECONDS)
+    time.sleep(2.5 * READ_SECONDS)
     assert process.poll() is None and "ready" not in hub.stderr.splitlines()[-1]
     began = time.monotonic()
     process.send_signal(number)
