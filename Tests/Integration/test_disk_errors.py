@@ -1,6 +1,7 @@
 """A disk that fails, stutters, takes its time or lies, under the real daemon; Tests/Faults/faultline.c breaks it."""
 
 import concurrent.futures
+import http.client
 import json
 import os
 import random
@@ -84,6 +85,61 @@ def test_a_sync_that_fails_at_the_start_refuses_it(hubs, name):
         heal(hub)
         hub.start().stop()
     raise AssertionError("more syncs than any start needs")
+
+
+# An error from a write: changes are refused, all else goes on
+
+
+@pytest.fixture
+def rules(hubs):
+    """A running hub and the file of its disk's faults, which may change while it runs."""
+    hub = hubs()
+    file = hub.directory / "rules"
+    file.touch()
+    hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(file)}
+    return hub.start(), file
+
+
+@pytest.mark.parametrize(("code", "state"), [("EIO", "failing"), ("EROFS", "failing"), ("EDQUOT", "full")])
+def test_a_write_that_fails_is_refused_until_one_succeeds(rules, code, state):
+    hub, file = rules
+    profile = hub.create_profile()
+    before = hub.provision(profile.request("early")).json
+    file.write_text(f"write/devices*:*:{code}")
+    for name in ("a", "b"):
+        answer = hub.provision(profile.request(name)).json
+        assert (answer["status"], answer["reason"]) == ("FAILURE", "STORAGE")
+    assert hub.status()["journal"]["state"] == state
+    assert hub.http("GET", "/health").status == 200
+    assert hub.provision(profile.request("early")).json == before
+    assert hub.device("a") is None
+    file.write_text("")
+    eventually(lambda: hub.status()["journal"]["state"] == "writing", 8, every=0.1)
+    assert hub.provision(profile.request("a")).json["status"] == "SUCCESS"
+    hub.restart()
+    assert sorted(stored(hub)) == ["a", "early"]
+
+
+def test_a_write_that_cannot_be_cut_back_stops_the_hub(rules):
+    """Half a line stays behind the last whole one: what comes next would be glued to it."""
+    hub, file = rules
+    profile = hub.create_profile()
+    told = hub.provision(profile.request("early")).json
+    file.write_text("write/devices*:1:short=40;write/devices*:1+:EIO;truncate/devices*:*:EIO")
+    connection = hub.connect()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        connection.request("POST", "/api/v1/provision", body=json.dumps(profile.request("late")))
+        connection.getresponse()
+    connection.close()
+    process, hub.process = hub.process, None
+    assert process.wait(5) == 74
+    last = hub.stderr.strip().splitlines()[-1]
+    assert "devices.jsonl" in last and "the hub stops" in last, last
+    file.write_text("")
+    hub.start()
+    assert hub.provision(profile.request("early")).json == told
+    assert [len(path.read_bytes()) for path in hub.state.glob("devices.jsonl.torn-*")] == [40]
+    assert hub.provision(profile.request("late")).json["status"] == "SUCCESS"
 
 
 # Interrupted calls and short writes
