@@ -10,8 +10,8 @@ import faultline
 from benchlib import logs
 from test_service import Supervisor
 
-DEVICES = 24_000
-TORN = b'{"seq":24001,"durable":24000,"at":"2026-11-24T'
+DEVICES = 30_000
+TORN = b'{"seq":30001,"durable":30000,"at":"2026-11-24T'
 READ_SECONDS = 1.5  # of each MiB, on a very slow card
 LINES_EVERY = 5
 
