@@ -91,11 +91,11 @@ public import HTTPMessage
     func rest() {
         switch wait {
         case .none where server.hasRoomToWait:
-            wait = .asked(until: .monotonic + .seconds(1))
+            wait = .asked(until: server.now + .seconds(1))
             server.beginWaiting()
             return
         case .asked(let limit):
-            if .monotonic < limit { return }
+            if server.now < limit { return }
             server.endWaiting()
         case .none, .suspended: break
         }

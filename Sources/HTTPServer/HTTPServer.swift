@@ -25,6 +25,8 @@ public import HTTPMessage
     private var hasAnswers = false
     /// Exchanges that wait for their answers without being suspended.
     private var waiting = 0
+    /// The monotonic time of the library's last run.
+    private(set) var now = Duration.zero
     /// Whether the library's last run brought anything but questions for those answers.
     var hasProgressed = false
 
@@ -71,7 +73,6 @@ public import HTTPMessage
     /// Serves what is ready, and cuts off what is late.
     public func run() {
         runLibrary()
-        let now = Duration.monotonic
         guard let nextSweep, nextSweep <= now else { return }
         for connection in connections.values { connection.cutOff(at: now) }
         self.nextSweep = connections.isEmpty ? nil : now + .seconds(1)
@@ -85,6 +86,7 @@ public import HTTPMessage
     private func runLibrary() {
         hasAnswers = false
         hasProgressed = false
+        now = .monotonic
         if let daemon = unsafe daemon { unsafe MHD_run(daemon) }
     }
 
