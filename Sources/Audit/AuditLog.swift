@@ -72,10 +72,15 @@ public final class AuditLog: EventSource {
     /// Time until counts are due, or until writing is tried again.
     public var timeout: Duration? {
         if pendingLines > 0 { return .zero }
+        return due.map { $0 - .monotonic }
+    }
+
+    /// When something is due that does not come with a line.
+    private var due: Duration? {
         var first = retry
         if let due = changes.due { first = min(first ?? due, due) }
         if let due = refusals.due { first = min(first ?? due, due) }
-        return first.map { $0 - .monotonic }
+        return first
     }
 
     /// Nothing: all is done before the wait.

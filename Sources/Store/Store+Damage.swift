@@ -67,7 +67,7 @@ extension Store {
             if let id = line.id { newest[Text(id)] = line.offset }
         }
         for (id, offset) in newest {
-            let old = try registry.device(id: id) { (offset) throws(JournalError) in
+            let old = try Registry.Key.id(id).find(in: registry.candidates(.id(id))) { (offset) throws(JournalError) in
                 try Self.device(in: found.opened.log, at: offset)
             }
             if let old, old.offset < offset { registry.lose(old, at: offset) }

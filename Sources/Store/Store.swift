@@ -100,7 +100,7 @@ public final class Store {
         guard devicesLog.size < HashIndex.maximumOffset - (1 << 30) else {
             throw JournalError(.exhausted, file: "devices.jsonl")
         }
-        let old = try registry.device(id: device.id, read)
+        let old = try find(.id(device.id))
         let offset = try devicesLog.append(.put, at: now) { json in
             json.name("device")
             device.write(to: &json)
@@ -108,8 +108,9 @@ public final class Store {
         if let provisioned = device.provisioned, provisioned.seq == nil {
             windows.provisioned(seq: devicesLog.seq, now: monotonicSeconds())
         }
-        registry.apply(.device(device), at: offset, replacing: old)
-        note(Change(event: .device(device), offset: offset, seq: devicesLog.seq, old: .device(old)))
+        let event = Event.device(device)
+        registry.apply(event, at: offset, replacing: old)
+        note(Change(event: event, offset: offset, seq: devicesLog.seq, old: old.map(Change.Old.device)))
     }
 
     /// Writes a new state of a profile.
@@ -121,7 +122,7 @@ public final class Store {
         note(
             Change(
                 event: .profile(profile), offset: offset, seq: profilesLog.seq,
-                old: .profile(registry.profiles[profile.id])))
+                old: registry.profiles[profile.id].map(Change.Old.profile)))
         registry.apply(.profile(profile), at: offset)
     }
 
@@ -137,7 +138,7 @@ public final class Store {
         note(
             Change(
                 event: .profileDeleted(id: profile.id), offset: offset, seq: profilesLog.seq,
-                old: .profile(registry.profiles[profile.id])))
+                old: registry.profiles[profile.id].map(Change.Old.profile)))
         registry.apply(.profileDeleted(id: profile.id), at: offset)
     }
 
@@ -203,6 +204,11 @@ public final class Store {
     }
 
     // MARK: - Reading
+
+    /// The device of a key, read back.
+    func find(_ key: Registry.Key) throws(JournalError) -> Registry.Located? {
+        try key.find(in: registry.candidates(key), read)
+    }
 
     func read(_ offset: UInt64) throws(JournalError) -> Device {
         try Self.device(in: devicesLog, at: offset)

@@ -22,9 +22,12 @@ func refusal(_ path: String) -> StateError? {
     } catch { return error }
 }
 
-func profile(_ id: Text, name: Text = "P", key: Text? = "key", window: RepeatWindow = .seconds(600)) -> DeviceProfile {
+func profile(
+    _ id: Text, name: Text = "P", key: Text? = "key", window: RepeatWindow = .seconds(600), legacyFields: Bool = true
+) -> DeviceProfile {
     var settings = ProfileSettings()
     settings.repeatWindow = window
+    settings.legacyFields = legacyFields
     return DeviceProfile(
         id: id, name: name, createdTime: 1, strategy: .allowCreateNewDevices, provisionKey: key,
         provisionSecret: Secret(Array("secret".utf8)), settings: settings)
