@@ -73,7 +73,7 @@ def test_a_sync_that_fails_at_the_start_refuses_it(hubs, name):
         hub = hubs()
         breaks(hub, f"sync/{name}:{number}:EIO")
         process = hub.spawn()
-        eventually(lambda: process.poll() is not None or "ready" in hub.stderr, 15)
+        eventually(lambda: process.poll() is not None or " is ready" in hub.stderr, 15)
         if process.poll() is None:
             assert number > 1, "nothing was synced"
             heal(hub)

@@ -67,7 +67,7 @@ def test_a_signal_while_the_logs_are_read_ends_the_start_and_changes_nothing(hub
     before = stored(hub)
     process = hub.spawn()
     time.sleep(2.5 * READ_SECONDS)
-    assert process.poll() is None and "ready" not in hub.stderr.splitlines()[-1]
+    assert process.poll() is None and " is ready" not in hub.stderr.splitlines()[-1]
     began = time.monotonic()
     process.send_signal(number)
     assert process.wait(5) == 0
