@@ -9,7 +9,7 @@ import faultline
 import journal
 from coap import ACK, CON, Message, Peer
 from devices import MQTTDevice, over_coap
-from harness import eventually
+from harness import PROVISION, eventually, exchange
 from test_decisions import reason
 from wallclock import WallClock
 
@@ -151,6 +151,28 @@ def test_repeat_windows_count_by_the_monotonic_clock(hub, clock, jump):
     clock.jump(-jump)
     assert reason(hub.provision(profile.request("boiler"))) == "ALREADY_PROVISIONED"
     eventually(lambda: any("settled" in mark for mark in journal.read(hub.state / "devices.jsonl").marks("sync")), 15)
+
+
+@pytest.mark.parametrize("jump", (10 * YEAR, -10 * YEAR))
+def test_connections_and_copies_of_requests_outlive_a_jump(hub, clock, jump):
+    hub.start()
+    profile = hub.create_profile()
+    connection = hub.connect()
+    first = exchange(connection, "POST", PROVISION, profile.request("boiler"))
+    hub.guard_answer(first.body)
+    socket = connection.sock
+    with Peer(hub, timeout=5) as peer:
+        request = peer.request(profile.request())  # without a name each new request is another device
+        peer.send(request)
+        told = peer.receive()
+        clock.jump(jump)
+        time.sleep(0.3)
+        assert exchange(connection, "POST", PROVISION, profile.request("boiler")).body == first.body
+        assert connection.sock is socket, "the connection was closed"
+        peer.send(request)
+        assert peer.receive() == told
+    connection.close()
+    assert hub.status()["devices"] == 2
 
 
 @pytest.mark.parametrize("jump", (10 * YEAR, -10 * YEAR))
