@@ -1,6 +1,7 @@
 """A wall clock that is wrong: in 1970, jumping, beyond 2038 and 2106; nothing but what people read depends on it."""
 
 import json
+import random
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import journal
 from coap import ACK, CON, Message, Peer
 from devices import MQTTDevice, over_coap
 from harness import PROVISION, eventually, exchange
+from test_crash import Load
 from test_decisions import reason
 from wallclock import WallClock
 
@@ -173,6 +175,31 @@ def test_connections_and_copies_of_requests_outlive_a_jump(hub, clock, jump):
         assert peer.receive() == told
     connection.close()
     assert hub.status()["devices"] == 2
+
+
+def test_a_clock_that_never_stands_still_loses_no_answer(hubs, brokers, clock):
+    broker = brokers(plugin=False, anonymous=True).start()
+    hub = hubs(f"mqtt.url={broker.url}")
+    hub.environment |= clock.environment
+    hub.start().connected()
+    profile = hub.create_profile(maxDevices=1_000_000)
+    load, dice, end = Load(hub, profile, "d", broker), random.Random(1), time.monotonic() + 3
+    while time.monotonic() < end:
+        clock.set(int(dice.choice((-1, 1)) * 2 ** dice.uniform(0, 63)))
+        time.sleep(0.003)
+    assert hub.status()["mqtt"]["state"] == "connected" and hub.stderr.count("connected to") == 1
+    load.over.set()
+    hub.kill9()
+    load.join()
+    assert all(load.faces[face] > 20 for face in ("http", "coap", "mqtt")), load.faces
+    lines = records(hub)
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    hub.start()
+    devices = {device["name"]: device for device in hub.devices()}
+    assert load.answered.keys() <= devices.keys()
+    for name in load.last:
+        answer = hub.provision(profile.request(name)).json
+        assert (answer["deviceId"], answer["credentialsValue"]) == load.answered[name]
 
 
 @pytest.mark.parametrize("jump", (10 * YEAR, -10 * YEAR))
