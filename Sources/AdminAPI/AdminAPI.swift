@@ -12,6 +12,7 @@ public import Store
 public final class AdminAPI {
     let store: Store
     let onChange: (AdminChange) -> Void
+    private let onRefusal: (HTTPPeer, Text) -> Void
     private let status: (inout JSONWriter) -> Void
     private var routes: [Route] = []
     var random = SystemRandom()
@@ -21,12 +22,15 @@ public final class AdminAPI {
     /// - Parameters:
     ///   - store: what exists.
     ///   - onChange: is told of every change, when it is on disk.
+    ///   - onRefusal: is told who wanted a change that was refused, and a stable code that says why.
     ///   - status: writes the members of the hub's status that the store does not know.
     public init(
-        _ store: Store, onChange: @escaping (AdminChange) -> Void, status: @escaping (inout JSONWriter) -> Void
+        _ store: Store, onChange: @escaping (AdminChange) -> Void, onRefusal: @escaping (HTTPPeer, Text) -> Void,
+        status: @escaping (inout JSONWriter) -> Void
     ) {
         self.store = store
         self.onChange = onChange
+        self.onRefusal = onRefusal
         self.status = status
         routes = [
             Route("GET", "/api/nearhub/status", AdminAPI.showStatus),
@@ -51,6 +55,14 @@ public final class AdminAPI {
     ///   - request: a whole request of an administrator.
     ///   - reply: called once, at once or later.
     public func handle(_ request: HTTPRequest, _ reply: @escaping (HTTPResponse) -> Void) {
+        if request.method == "GET" || request.method == "HEAD" { return answer(request, reply) }
+        answer(request) { [onRefusal] response in
+            if response.status >= 400 { onRefusal(request.peer, response.refusal) }
+            reply(response)
+        }
+    }
+
+    private func answer(_ request: HTTPRequest, _ reply: @escaping (HTTPResponse) -> Void) {
         let found = routes.compactMap { route in route.match(request.path).map { (route, $0) } }
         guard let (route, ids) = found.first(where: { $0.0.method == request.method }) else {
             let allow = found.map(\.0.method).joined(separator: ", ")
@@ -64,7 +76,7 @@ public final class AdminAPI {
         store.whenDurable { [self] failure in
             guard let failure else { return reply(response) }
             // What it changed is undone; what it only saw may be, so it is looked up anew.
-            if request.method == "GET" { handle(request, reply) } else { reply(.notStored(failure)) }
+            if request.method == "GET" { answer(request, reply) } else { reply(.notStored(failure)) }
         }
     }
 

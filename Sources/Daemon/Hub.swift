@@ -84,7 +84,9 @@ final class Hub {
             attempts.log(attempt)
             audit.note(attempt)
         }
-        let admin = AdminAPI(store, onChange: audit.note) { [unowned self] json in writeStatus(to: &json) }
+        let admin = AdminAPI(store, onChange: audit.note, onRefusal: audit.noteRefused) { [unowned self] json in
+            writeStatus(to: &json)
+        }
         try faces.openHTTP(configuration.http.listen, limits, logger) { [unowned self] request, exchange in
             if isStopping { return exchange.answer(.stopping) }
             devices.handle(request, exchange.answer)

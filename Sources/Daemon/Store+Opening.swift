@@ -26,6 +26,11 @@ extension Store {
             logger.log(level: level, "\(recovery)")
         }
         for line in damagedLines.prefix(20) { logger.error("not served, since it is damaged: \(line)") }
+        if !damagedLines.isEmpty {
+            let unattributed = damagedLines.count { !$0.isAttributed }
+            logger.error(
+                "\(unattributed) damaged lines cannot be attributed, \(heldBackDevices) devices are held back")
+        }
         if orphanCount > 0 {
             logger.warning(
                 "\(orphanCount) devices are of a profile that is not in profiles.jsonl; they keep their credentials")

@@ -58,6 +58,8 @@ struct Registry {
     private(set) var profiles: [Text: DeviceProfile] = [:]
     private var profileByKey: [Text: Text] = [:]
     private var deviceCounts: [Text: UInt32] = [:]
+    /// How many devices are there whose newest state cannot be known.
+    var heldBack = 0
     private(set) var byId: HashIndex
     private var byName: HashIndex
     private var byCredentialsId: HashIndex
