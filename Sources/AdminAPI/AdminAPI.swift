@@ -92,6 +92,10 @@ public final class AdminAPI {
                 json.member("state", suspension.isFull ? "full" : "failing")
                 json.member("since", suspension.since)
                 json.member("reason", Text(suspension.error.description))
+            } else if let shortage = store.shortage {
+                json.member("state", literal: "full")
+                json.member("since", shortage.since)
+                json.member("reason", Text(shortage.error.description))
             } else {
                 json.member("state", "writing")
             }

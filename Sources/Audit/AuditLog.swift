@@ -1,4 +1,5 @@
 public import EventLoop
+internal import Glibc
 internal import JSON
 
 /// Writes down what changed and what was refused: `audit.jsonl` in the state directory, 10 MiB and four older files.
@@ -16,10 +17,13 @@ public final class AuditLog: EventSource {
     }
 
     private static let retryTime = Duration.seconds(5)
+    /// What is left to others on a disk that is nearly full: this log is what can be done without first.
+    private static let leftToOthers: UInt64 = 4 << 20
 
     private let directory: String
     private let limit: Int
     private let report: (Trouble) -> Void
+    private var space: FreeSpace
     private var file: AuditFile?
     private var pending = JSONWriter()
     private var pendingLines = 0
@@ -38,6 +42,7 @@ public final class AuditLog: EventSource {
     ///   - report: is told when it cannot be written, and when it can again.
     public init(directory: String, limit: Int = 10 << 20, report: @escaping (Trouble) -> Void) {
         self.directory = directory
+        space = FreeSpace(directory)
         self.limit = limit
         self.report = report
     }
@@ -128,6 +133,9 @@ public final class AuditLog: EventSource {
     }
 
     private func append(_ lines: [UInt8]) throws(SystemError) {
+        guard space.bytes() >= Self.leftToOthers else {
+            throw SystemError("write", AuditPaths.path(directory, 0), code: ENOSPC)
+        }
         var (file, size) = try open()
         if size > 0 && size + lines.count > limit {
             try AuditPaths.rotate(directory)

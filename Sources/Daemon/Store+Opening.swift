@@ -19,6 +19,10 @@ extension Store {
             }
         } catch { throw DaemonError(error) }
         onSuspension = Self.tell(logger)
+        onShortage = { shortage in
+            guard let shortage else { return logger.notice("the disk has room again: new devices are accepted") }
+            logger.error("the disk is nearly full: \(shortage.error); new devices are refused with STORAGE")
+        }
         logger.notice("state is in \(path)")
         for recovery in recoveries {
             let isWarning = recovery.torn != nil || recovery.damaged > 0

@@ -22,6 +22,8 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case exhausted
         /// The disk takes no writes, and the next try is still to come; nothing was staged.
         case suspended(SystemError)
+        /// What is free is kept so that the log can be compacted; nothing was staged.
+        case noReserve(free: UInt64, wanted: UInt64)
         /// Whoever reads the log does not want to go on.
         case stopped
         /// The operating system failed a call.
@@ -51,6 +53,8 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .unreadable(let why): "\(file): a record that could not be read back: \(why)"
         case .exhausted: "\(file): all sequence numbers are used up"
         case .suspended(let error): "\(file): nothing can be written at present: \(error.reason)"
+        case .noReserve(let free, let wanted):
+            "\(file): \(free) bytes are free; \(wanted) are kept so that the log can be compacted"
         case .stopped: "\(file): not read to its end"
         case .io(let error): error.subject.isEmpty ? "\(file): \(error)" : error.description
         }

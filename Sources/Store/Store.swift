@@ -22,6 +22,9 @@ public final class Store {
     public let recoveries: [Recovery]
     /// The damaged lines that are not served.
     public let damagedLines: [SetAside]
+    /// Called when no device is added any more, to keep room for a compaction, and with nil when devices are again.
+    public var onShortage: ((Shortage?) -> Void)?
+    var reserve: Reserve
     var registry: Registry
     private var gate = ReplyGate()
     var windows: RepeatWindows
@@ -56,6 +59,7 @@ public final class Store {
         windows = RepeatWindows(settled: devicesLog.settled, seq: devicesLog.seq, now: monotonicSeconds())
         marks = Marks(profiles: profilesLog.seq, devices: devicesLog.seq, settled: devicesLog.settled)
         journal = try Journal([profilesLog, devicesLog], retryInterval: retryInterval, onFailure: onFailure)
+        reserve = Reserve(directory.path)
         self.directory = directory
         marksDue = windows.isOpen ? .monotonic + .seconds(1) : nil
         journal.onDurable = { [unowned self] in release() }
@@ -101,6 +105,7 @@ public final class Store {
             throw JournalError(.exhausted, file: "devices.jsonl")
         }
         let old = try find(.id(device.id))
+        if old == nil { try checkReserve() }
         let offset = try devicesLog.append(.put, at: now) { json in
             json.name("device")
             device.write(to: &json)
