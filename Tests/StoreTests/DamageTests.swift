@@ -11,7 +11,9 @@ internal import Testing
 @Suite("A store with damaged lines")
 struct DamageTests {
     let directory: TemporaryDirectory
-    let ids = (0..<5).map { Text("2f1c0a4e-0b5d-4a53-9a3e-7f7d5e0c1b\(20 + $0)") }
+    let ids = (0..<5).map { number in
+        Text([8, 4, 4, 4, 12].map { String(repeating: "\(number)", count: $0) }.joined(separator: "-"))
+    }
 
     init() throws { directory = try TemporaryDirectory() }
 
