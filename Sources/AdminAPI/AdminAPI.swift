@@ -35,6 +35,7 @@ public final class AdminAPI {
         routes = [
             Route("GET", "/api/nearhub/status", AdminAPI.showStatus),
             Route("GET", "/api/nearhub/devices", AdminAPI.listDevices),
+            Route("POST", "/api/nearhub/log/compact", AdminAPI.compactLogs),
             Route("POST", "/api/deviceProfile", AdminAPI.createProfile),
             Route("GET", "/api/deviceProfiles", AdminAPI.listProfiles),
             Route("GET", "/api/deviceProfile/*", AdminAPI.showProfile),
@@ -109,6 +110,8 @@ public final class AdminAPI {
                 json.endObject()
             }
             json.endObject()
+            json.name("compaction")
+            write(store.compactionStatus, to: &json)
         }
     }
 }

@@ -19,6 +19,15 @@ extension Store {
             }
         } catch { throw DaemonError(error) }
         onSuspension = Self.tell(logger)
+        onCompaction = { name, outcome in
+            switch outcome {
+            case .shorter(let before, let bytes):
+                logger.notice("\(name).jsonl is written anew without what was replaced: \(bytes) bytes, it had \(before)")
+            case .failed(let error):
+                logger.warning("\(name).jsonl could not be written anew, and stays as it is: \(error); tried again later")
+            case .notWorthwhile: break
+            }
+        }
         onShortage = { shortage in
             guard let shortage else { return logger.notice("the disk has room again: new devices are accepted") }
             logger.error("the disk is nearly full: \(shortage.error); new devices are refused with STORAGE")

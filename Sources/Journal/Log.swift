@@ -17,7 +17,11 @@ public final class Log {
     /// The highest `settled` that marks held when the log was opened.
     public let settled: UInt64
 
-    let file: LogFile
+    var file: LogFile
+    /// Where lines are that a compaction has moved.
+    var addresses = Addresses()
+    /// Where the record behind the one of this number is in the file, from the last look through the records.
+    var resume: (seq: UInt64, place: UInt64)?
     /// Bytes that the committer is writing at `size`; never changed meanwhile.
     var inFlight: [UInt8] = []
     /// Lines of the next batch; they come behind `inFlight`.
@@ -52,7 +56,7 @@ public final class Log {
     ///   - operation: what it says.
     ///   - milliseconds: the time since 1970, for people; nothing is ordered by it.
     ///   - body: writes the further members, each a name and a value; must not use the log.
-    /// - Returns: the offset at which `read(at:)` finds it from now on.
+    /// - Returns: the address at which `read(at:)` finds it from now on.
     /// - Throws: `.lineTooLong`, `.unreadable`, `.exhausted` or `.suspended`; then nothing is staged.
     public func append(
         _ operation: Operation, at milliseconds: Int64, _ body: (inout JSONWriter) -> Void
@@ -75,8 +79,10 @@ public final class Log {
         staging.bytes.appendSyncMark(durable: batchDurable, settled: settled)
     }
 
-    /// Where the first staged byte will be in the file.
-    var stagedOffset: UInt64 { size + UInt64(inFlight.count) }
+    /// The address of the first staged byte.
+    var stagedOffset: UInt64 { addresses.address(of: size + UInt64(inFlight.count)) }
+    /// The address that the next record will have; grows with all that is written, also when the log grows shorter.
+    public var nextAddress: UInt64 { stagedOffset + UInt64(staging.bytes.count) }
 
     // MARK: Group commit
 

@@ -15,7 +15,10 @@ public final class Store {
     private let directory: StateDirectory
     let profilesLog: Log
     let devicesLog: Log
-    private let journal: Journal
+    let journal: Journal
+    /// Called when a log has been written anew while it was used, or could not be; of failures in a row only with the first.
+    public var onCompaction: ((String, Log.Moved) -> Void)?
+    var compactions: Compactions
     /// Called when the disk takes no writes any more, and with nil when it takes them again.
     public var onSuspension: ((Journal.Suspension?) -> Void)?
     /// What opening the logs found, for people.
@@ -38,12 +41,14 @@ public final class Store {
     ///   - directory: the locked state directory.
     ///   - damage: what to do with damaged logs.
     ///   - retryInterval: time from one try to the next while the disk takes no writes.
+    ///   - firstCompaction: how long after the start a log may first be written anew unless somebody wants that.
     ///   - watch: is told now and then how far it is, and may end it; then what is stored has not changed.
     ///   - onFailure: ends the process when a sync failed; called on the committer's thread.
     /// - Throws: damage and failures of the disk.
     public init(
         _ directory: consuming StateDirectory, damage: Damage = .refuse,
-        retryInterval: Duration = Journal.retryInterval, watch: @escaping ReadingWatch = { _ in },
+        retryInterval: Duration = Journal.retryInterval, firstCompaction: Duration = .seconds(60),
+        watch: @escaping ReadingWatch = { _ in },
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(JournalError) {
         try Self.checkBothThere(directory.path)
@@ -61,10 +66,13 @@ public final class Store {
         journal = try Journal([profilesLog, devicesLog], retryInterval: retryInterval, onFailure: onFailure)
         reserve = Reserve(directory.path)
         self.directory = directory
+        compactions = Compactions(firstLook: firstCompaction)
         marksDue = windows.isOpen ? .monotonic + .seconds(1) : nil
         journal.onDurable = { [unowned self] in release() }
         journal.onTakenBack = { [unowned self] in takeBack() }
         journal.onResumed = { [unowned self] in resume() }
+        journal.onMoved = { [unowned self] log, outcome in moved(log, outcome) }
+        knowRecords()
     }
 
     /// Where the state is, absolute.
@@ -101,7 +109,7 @@ public final class Store {
     ///   - now: milliseconds since 1970.
     /// - Throws: `.lineTooLong`, `.suspended` and the like; then nothing has changed.
     public func put(_ device: Device, now: Int64) throws(JournalError) {
-        guard devicesLog.size < HashIndex.maximumOffset - (1 << 30) else {
+        guard devicesLog.nextAddress < HashIndex.maximumOffset - (1 << 30) else {
             throw JournalError(.exhausted, file: "devices.jsonl")
         }
         let old = try find(.id(device.id))
@@ -206,6 +214,7 @@ public final class Store {
     private func release() {
         changes.settle(profiles: profilesLog.durableSeq, devices: devicesLog.durableSeq)
         while let reply = gate.next(through: journal.durablePosition) { reply(nil) }
+        wroteMore()
     }
 
     // MARK: - Reading
@@ -232,7 +241,7 @@ public final class Store {
         var left = limit
         while let cursor = next, left > 0, left == limit || .monotonic < deadline {
             let slice = min(left, 32)
-            next = try devicesLog.records(from: cursor, limit: slice) { (record) throws(JournalError) in
+            next = try devicesLog.records(after: cursor, limit: slice) { (record) throws(JournalError) in
                 guard let device = try? Device(record), registry.isNewest(device.id, at: record.offset) else { return }
                 body(device)
             }
@@ -251,12 +260,17 @@ extension Store: EventSource {
     /// Readable when a group is on disk.
     public var descriptor: CInt? { journal.descriptor }
 
-    /// Time until the logs want a mark, or until the disk is tried again.
-    public var timeout: Duration? { journal.timeout ?? marksDue.map { $0 - .monotonic } }
+    /// Time until the logs want a mark, until the disk is tried again, or until there may be dead lines.
+    public var timeout: Duration? {
+        let marks = journal.timeout ?? marksDue.map { $0 - .monotonic }
+        guard let compaction = compactionTimeout else { return marks }
+        return min(marks ?? compaction, compaction)
+    }
 
     /// Releases what has become durable, and keeps the marks.
     public func run() {
         journal.run()
+        lookForDead()
         guard suspension == nil, let due = marksDue, due <= .monotonic else { return }
         marksDue = keepMarks().map { .monotonic + $0 }
     }

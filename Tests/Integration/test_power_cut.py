@@ -81,6 +81,14 @@ def test_a_power_cut_during_log_compact(hub, profile, capsys):
     assert report.states >= 20, report
 
 
+def test_a_power_cut_while_logs_are_written_anew_under_load(hubs, capsys):
+    """The hub goes on answering; whichever log the disk has afterwards holds all of it."""
+    site = workload.record_compaction(hubs(), SEED)
+    with open(site.hub.state / "devices.jsonl", "rb") as log:
+        assert b'"gen":3' in log.readline()
+    survives(site, 100, capsys)
+
+
 def test_a_power_cut_during_log_repair(hub, profile, capsys):
     """Either the damaged log is as it was, and refused, or the repaired one is whole."""
     for number in range(8):

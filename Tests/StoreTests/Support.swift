@@ -10,8 +10,8 @@ internal import Testing
 @testable internal import Store
 
 /// The store of a directory; no test expects the disk to fail.
-func openStore(_ directory: TemporaryDirectory) throws -> Store {
-    try Store(try StateDirectory.open(directory.path)) { error in fatalError("\(error)") }
+func openStore(_ directory: TemporaryDirectory, firstCompaction: Duration = .seconds(60)) throws -> Store {
+    try Store(try StateDirectory.open(directory.path), firstCompaction: firstCompaction) { error in fatalError("\(error)") }
 }
 
 /// Why the state directory is refused; nil when it is not.
