@@ -107,7 +107,10 @@ struct FullDiskTests {
         let log = Log(name: "devices", file: full, seq: 0, size: 0, settled: 0)
         let journal = try journal([log])
         try log.put("x")
-        try journal.flush()
+        journal.prepare()
+        var report = pollfd(fd: try #require(journal.descriptor), events: Int16(POLLIN), revents: 0)
+        #expect(unsafe poll(&report, 1, 5000) == 1)
+        journal.run()
         #expect(journal.suspension?.isFull == true)
         #expect(log.seq == 0)
     }
