@@ -206,7 +206,8 @@ def record_full_disk(hub: Hub, room: int, seed: int = 1) -> Site:
 
 def record_compaction(hub: Hub, seed: int = 1) -> Site:
     """A hub whose logs are written anew under load, twice, with a kill behind the second time."""
-    site = Site(hub, seed=seed)
+    # Slow syncs of the new log leave time for devices to come meanwhile.
+    site = Site(hub, "sync/devices.jsonl.new:*:delay=200", seed)
     hub.start()
     site.add_profile()
     for number in range(8):
