@@ -22,9 +22,9 @@ extension Store {
         onCompaction = { name, outcome in
             switch outcome {
             case .shorter(let before, let bytes):
-                logger.notice("\(name).jsonl is written anew without what was replaced: \(bytes) bytes, it had \(before)")
+                logger.notice("\(name).jsonl is written anew without what was replaced: \(bytes) bytes of \(before)")
             case .failed(let error):
-                logger.warning("\(name).jsonl could not be written anew, and stays as it is: \(error); tried again later")
+                logger.warning("\(name).jsonl could not be written anew and stays: \(error); tried again later")
             case .notWorthwhile: break
             }
         }

@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import Glibc
 internal import JSON
 internal import Synchronization
 
@@ -137,6 +138,8 @@ final class Compaction: Sendable {
     }
 
     private func run(_ file: LogFile) {
+        // The loop and the committer go first where there are few processors; of this thread only (setpriority(2)).
+        _ = setpriority(CInt(PRIO_PROCESS.rawValue), 0, 5)
         do throws(JournalError) {
             var copy = try CompactionCopy(self, file, onFailure)
             guard let replacement = try copy.run() else { return tell(.notWorthwhile(live: copy.live)) }

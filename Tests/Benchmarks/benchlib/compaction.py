@@ -11,6 +11,7 @@ from .load import wrk
 from .servers import Server, accepts, free_port, wait_until
 
 SECONDS = 4
+START_SECONDS = 120
 CONNECTIONS = 8
 STALL_MILLISECONDS = 5.0
 
@@ -76,7 +77,7 @@ def measure(binary: Path, state: Path, devices: int) -> list[tuple[str, ...]]:
         server = Server(stack, "compaction", command, state.parent, {"SWIFT_BACKTRACE": "enable=no"})
         server.url = f"http://127.0.0.1:{port}/api/v1/provision"
         server.secrets = {f"BENCH_{part.upper()}": str(state.parent / f"nearhub.{part}") for part in ("key", "secret")}
-        wait_until(lambda: accepts(port), server.process, "nearhub")
+        wait_until(lambda: accepts(port), server.process, "nearhub", START_SECONDS)
         size = (state / "devices.jsonl").stat().st_size
         with Probe(port) as alone:
             time.sleep(1)
