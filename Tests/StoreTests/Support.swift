@@ -11,7 +11,9 @@ internal import Testing
 
 /// The store of a directory; no test expects the disk to fail.
 func openStore(_ directory: TemporaryDirectory, firstCompaction: Duration = .seconds(60)) throws -> Store {
-    try Store(try StateDirectory.open(directory.path), firstCompaction: firstCompaction) { error in fatalError("\(error)") }
+    try Store(try StateDirectory.open(directory.path), firstCompaction: firstCompaction) { error in
+        fatalError("\(error)")
+    }
 }
 
 /// Why the state directory is refused; nil when it is not.
