@@ -58,9 +58,15 @@ struct CompactionCopy {
             size = try catchUp(&rewrite)
         } catch {
             rewrite.abandon()
+            stopIfOfSync(error)
             throw error
         }
         return try place(rewrite, size)
+    }
+
+    /// An error of a sync ends the process here as everywhere: the disk is not what it says it is.
+    private func stopIfOfSync(_ error: JournalError) {
+        if case .io(let cause) = error.kind, cause.isOfSync { onFailure(error) }
     }
 
     /// Finds out how much is live.
@@ -128,8 +134,8 @@ struct CompactionCopy {
 
     /// Gives the new log the old one's name.
     ///
-    /// Up to the rename an error leaves the old log in charge. When the rename or the sync of the name fails, it is not
-    /// known which of the two the disk has: then the process ends.
+    /// Up to the rename an error leaves the old log in charge, unless it is one of a sync. When the rename or the sync of
+    /// the name fails, it is not known which of the two the disk has: then the process ends.
     private func place(_ rewrite: consuming Rewrite, _ end: UInt64) throws(JournalError) -> Compaction.Replacement {
         let path = file.path
         let folder: LogFile
@@ -139,6 +145,7 @@ struct CompactionCopy {
             folder = try LogFile(file.folder, O_RDONLY | O_DIRECTORY)
         } catch {
             rewrite.abandon()
+            stopIfOfSync(JournalError(.io(error), file: path))
             throw JournalError(.io(error), file: path)
         }
         let size = rewrite.size
@@ -231,6 +238,10 @@ extension Compaction {
         guard case .end(let end) = try ask(event) else { return request.end }
         return end
     }
+}
+
+extension SystemError {
+    fileprivate var isOfSync: Bool { call == "fdatasync" || call == "fsync" }
 }
 
 extension LogFile {

@@ -120,8 +120,6 @@ def test_a_list_goes_on_behind_a_compaction(hub, profile):
     (
         "write/devices.jsonl.new:*:ENOSPC",
         "write/devices.jsonl.new:1:EIO",
-        "sync/devices.jsonl.new:*:ENOSPC",
-        "sync/devices.jsonl.new:1:EIO",
         "open/devices.jsonl.new:*:EROFS",
         "rename/devices.jsonl*:*:ENOSPC",
     ),
@@ -160,15 +158,20 @@ def test_a_record_that_cannot_be_read_ends_a_compaction_and_changes_nothing(hubs
     assert hub.status()["devices"] == len(ids)
 
 
-def test_the_name_that_cannot_be_synced_stops_the_hub(hubs):
-    """Nobody knows then which of the two logs the disk has; nothing may be answered from either."""
+@pytest.mark.parametrize(
+    "rule",
+    ("fsync/.:*:EIO;fsync/state:*:EIO", "sync/devices.jsonl.new:*:ENOSPC", "sync/devices.jsonl.new:1:EIO"),
+    ids=("name", "full", "content"),
+)
+def test_a_sync_that_fails_stops_the_hub(hubs, rule):
+    """Of the name: nobody knows then which of the two logs the disk has; nothing may be answered from either."""
     hub = hubs()
     rules = hub.directory / "rules"
     rules.write_text("")
     hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(rules)}
     hub.start()
     ids = fill(hub, hub.create_profile())
-    rules.write_text("fsync/.:*:EIO;fsync/state:*:EIO")
+    rules.write_text(rule)
     hub.ask("POST", "/api/nearhub/log/compact")
     assert hub.process.wait(20) == 74
     hub.process = None
