@@ -100,6 +100,10 @@ extension ThingsBoardDialect {
     /// A device that may not have arrived is asked for again; if it had, upstream says FAILURE or its credentials do.
     private mutating func askAgain(_ job: ThingsBoardJob, _ moment: Moment) {
         var job = job
+        if job.isTestedFirst {
+            job.isTestedFirst = false
+            return putBack(job)
+        }
         if job.unknowns == 0 { job.answersBefore = answers }
         job.unknowns += 1
         guard job.unknowns < Self.mostUnknowns || answers == job.answersBefore else {
@@ -111,7 +115,7 @@ extension ThingsBoardDialect {
     }
 
     /// Whether upstream was told of an earlier state of the device; it cannot be told of a change (protocol.md D16).
-    private func isUpdate(_ job: ThingsBoardJob, _ moment: Moment) -> Bool {
+    func isUpdate(_ job: ThingsBoardJob, _ moment: Moment) -> Bool {
         guard let first = job.device.provisioned?.seq else { return false }
         return first < job.seq && first <= moment.cursor
     }

@@ -62,7 +62,7 @@ public struct ThingsBoardDialect: Dialect {
         case .start, .time, .subscribed: break
         case .resume: resume(moment.now)
         case .stop: isEnding = true
-        case .device(let change): accept(change)
+        case .device(let change): accept(change, moment)
         case .connected(let channel): connected(channel, moment)
         case .disconnected(let channel, let loss): disconnected(channel, loss, moment)
         case .acknowledged(let channel, let receipt, let code, _): acknowledged(channel, receipt, code, moment)
@@ -82,7 +82,7 @@ public struct ThingsBoardDialect: Dialect {
         return Int(hash % UInt64(sessions.count))
     }
 
-    private mutating func accept(_ change: Change) {
+    private mutating func accept(_ change: Change, _ moment: Moment) {
         guard case .device(let device, let profile) = change.content, device.credentials.type != .lwm2m else {
             return settle(change.device, .refused(.unsupportedByDialect))
         }
@@ -95,9 +95,10 @@ public struct ThingsBoardDialect: Dialect {
         guard
             let payload = ThingsBoardRequest.payload(device, name: change.upstreamName, key: key, secret: secret)
         else { return settle(change.device, .refused(.notAccepted)) }
-        sessions[session(of: change.device)].waiting.append(
-            ThingsBoardJob(
-                device: device, id: change.device, seq: change.seq, payload: payload, profile: profile?.name ?? ""))
+        var job = ThingsBoardJob(
+            device: device, id: change.device, seq: change.seq, payload: payload, profile: profile?.name ?? "")
+        job.isTestedFirst = isUpdate(job, moment)
+        sessions[session(of: change.device)].waiting.append(job)
     }
 
     /// Has a device asked for again, before others that wait.
@@ -137,13 +138,18 @@ public struct ThingsBoardDialect: Dialect {
     /// Does whatever is due.
     private mutating func advance(_ moment: Moment) {
         if let stopped, stopped.until <= moment.now { self.stopped = nil }
+        runTests(moment)
+        for index in sessions.indices { advance(index, moment) }
+        runTests(moment)
+    }
+
+    private mutating func runTests(_ moment: Moment) {
         while true {
             let (next, result) = test.advance(at: moment)
             actions += next
-            guard let (job, verdict) = result else { break }
+            guard let (job, verdict) = result else { return }
             resolve(job, verdict, moment)
         }
-        for index in sessions.indices { advance(index, moment) }
     }
 
     private mutating func advance(_ index: Int, _ moment: Moment) {
@@ -153,8 +159,6 @@ public struct ThingsBoardDialect: Dialect {
             // A late answer must not meet the next request.
             drop(index)
             doubt(request.job, .unknown)
-            advance(moment)
-            return
         }
         if sessions[index].link == .up, sessions[index].isOver(at: now) || stopped != nil { drop(index) }
         guard stopped == nil else { return }
@@ -170,6 +174,7 @@ public struct ThingsBoardDialect: Dialect {
         case .up:
             guard pace.isFree(at: now), let job = sessions[index].next(at: now) else { return }
             pace.take(at: now)
+            guard !job.isTestedFirst else { return doubt(job, .unknown) }
             lastReceipt += 1
             let receipt = Receipt(lastReceipt)
             sessions[index].request = .init(job: job, receipt: receipt, deadline: now + Self.patience)

@@ -24,6 +24,8 @@ struct ThingsBoardJob {
     /// What people call its profile.
     let profile: Text
     var doubt = Doubt.unknown
+    /// Whether upstream was told of it before: its credentials may well work there, and then nothing need be asked.
+    var isTestedFirst = false
     /// How often nobody knew whether it had arrived.
     var unknowns = 0
     /// How many answers of any device there had been when that happened first.

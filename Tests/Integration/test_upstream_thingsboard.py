@@ -5,7 +5,7 @@ import time
 import pytest
 
 import upstream
-from harness import canary
+from harness import canary, eventually
 from thingsboard import Behaviour
 from upstream import CERTIFICATE, FAST, provision_many, row, settled, shown
 
@@ -88,6 +88,17 @@ def test_only_what_was_provisioned_is_sent(site):
     site.provision("boiler")
     settled(site.hub, confirmed=1)
     assert list(site.devices) == ["boiler"]
+
+
+def test_a_device_that_changes_is_looked_for_and_not_asked_for_again(site):
+    site.provision("boiler")
+    settled(site.hub, confirmed=1)
+    device = site.hub.device("boiler")
+    path = f"/api/plugins/telemetry/DEVICE/{device['id']['id']}/attributes/SERVER_SCOPE"
+    site.hub.ask("POST", path, {"floor": 3})
+    eventually(lambda: [one for one in site.server.sessions if one.device is not None])
+    settled(site.hub, confirmed=1)
+    assert len(site.server.requests) == 1 and row(site.hub, "boiler")["state"] == "confirmed"
 
 
 def test_a_prefix_for_sites_whose_names_collide(sites):

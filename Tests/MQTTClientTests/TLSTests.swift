@@ -52,6 +52,26 @@ struct TLSTests {
         #expect(recorder.messages.map(\.topic) == (0..<3000).map { "t/\($0)" })
     }
 
+    @Test func `what a broker takes late arrives all the same`() throws {
+        let certificates = try Certificates("late")
+        let broker = try Broker(certificates.issue() + ["max_inflight_messages 0"])
+        var options = options(broker.port, caFile: certificates.caFile)
+        options.subscriptions = []
+        options.inFlight = 100
+        let recorder = try Recorder(options)
+        try recorder.waitForSubscriptions()
+        broker.send(SIGSTOP)
+        for number in 0..<500 {
+            let payload = [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 20_000)
+            try recorder.client.publish(MQTTPublication(topic: "t/\(number)", payload: payload, qos: 1))
+        }
+        try recorder.turn(for: .milliseconds(300))
+        broker.send(SIGCONT)
+        try recorder.wait("not acknowledged") { $0.acknowledged.count == 500 }
+        #expect(recorder.acknowledged == recorder.acknowledged.sorted())
+        #expect(recorder.losses.isEmpty)
+    }
+
     @Test func `a certificate of another authority is refused`() throws {
         let (theirs, ours) = try (Certificates("theirs"), Certificates("ours"))
         let loss = try loss(theirs, caFile: ours.caFile)

@@ -43,11 +43,28 @@ struct ThingsBoardOutcomeTests {
     }
 
     @Test func `FAILURE of a device that was told of before and has changed since cannot be mended from here`() throws {
-        let play = asked(seq: 7)
+        let play = ThingsBoardPlay.connected()
         play.cursor = 6
+        play.offer("a", seq: 7)
+        play.findNot()
         try play.answer(ThingsBoardPlay.failure)
         play.findNot()
         #expect(play.outcomes == ["a": .refused(.unsupportedByDialect)])
+    }
+
+    @Test func `a device that was told of before is asked for only if its credentials do not work there`() throws {
+        let play = ThingsBoardPlay.connected { $0.rate = 1 }
+        play.cursor = 6
+        play.offer("a", seq: 7)
+        play.findThere()
+        #expect(play.outcomes == ["a": .confirmed] && play.published == 0)
+        play.offer("b", seq: 8)
+        #expect(play.test == nil, "faster than allowed")
+        play.pass(.seconds(1))
+        play.findNot()
+        play.pass(.seconds(1))
+        try play.confirm()
+        #expect(play.outcomes["b"] == .confirmed)
     }
 
     @Test func `a test that finds nobody to ask says nothing, and is repeated`() throws {
