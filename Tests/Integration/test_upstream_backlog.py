@@ -14,6 +14,7 @@ import pytest
 
 import upstream
 from harness import PROVISION, eventually, exchange
+from thingsboard import Behaviour
 from upstream import Observer, provision_many, retained, settings, settled, shown
 
 ROUNDS = int(os.environ.get("NEARHUB_KILL_ROUNDS", "30"))
@@ -174,7 +175,7 @@ def killed_again_and_again(hub, profile, arrived) -> set[str]:
     for round in range(ROUNDS):
         before = arrived()
         load = Load(hub, profile, f"k{round}")
-        time.sleep(random.uniform(0.1, 0.6))
+        time.sleep(random.uniform(0.1, 1.5))  # the cursor is written once a second
         hub.kill9()
         busy += arrived() > before
         load.stop()
@@ -229,14 +230,16 @@ def test_hubs_killed_while_they_provision_upstream(hubs, thingsboards):
     hub = hubs("log.level=info", *settings("thingsboard", server.url, rate="unlimited")).start()
     profile = hub.create_profile("meters", maxDevices=MANY)
     server.tenant.add_profile("meters", profile.key, profile.secret)
+    server.always = lambda request: Behaviour(delay=0.03)  # so that there is always something in flight
     answered = killed_again_and_again(hub, profile, lambda: len(server.requests))
+    server.always = lambda request: Behaviour()
     known = upstream.credentials(hub)
     assert answered <= known.keys()
-    eventually(lambda: len(server.tenant.devices) == len(known), 60)
-    now = eventually(lambda: not (now := shown(hub))["pending"] and not now["sent"] and now, 60)
+    now = settled(hub, seconds=120)
     assert {name: one.id for name, one in server.tenant.devices.items()} == known
     assert collections.Counter(server.tenant.created).most_common(1)[0][1] == 1
     print(f"{len(known)} devices, {len(server.requests)} requests")
     assert now["conflict"] == 0 and server.most_open == 1
+    assert now["confirmed"] == len(known)
     # Changed attributes do not travel by this dialect, and no device of it is refused for its provisioning.
     assert not [one for one in upstream.rows(hub, "refused") if one["reason"] == "FAILURE_UPSTREAM"]

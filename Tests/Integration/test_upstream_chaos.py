@@ -27,18 +27,22 @@ class Chaos:
         self.server = server
         self.odd = 0
         self.calm = False
+        self.early = self.random.random() < 0.5
 
     def behave(self, request) -> Behaviour:
         chance = self.random
         if self.calm or chance.random() < 0.5:
-            return Behaviour()
+            return Behaviour(early=self.early)
         self.odd += 1
         delay, copies = chance.choice([0, 0, 0.01, 0.05, 0.3]), chance.choice([1, 1, 1, 2, 3])
         close = chance.choice([None, None, "before", "after"])
         garbage = chance.choice(GARBAGE) if chance.random() < 0.4 else None
         # What it has not done it does not refuse either: FAILURE of a device that is not there is a refusal.
         apply = chance.random() < 0.7 or (garbage is None and close != "before")
-        return Behaviour(apply=apply, delay=delay, copies=copies, payload=garbage, close=close)
+        return Behaviour(
+            apply=apply, delay=delay, copies=copies, payload=garbage, close=close, early=self.early,
+            late=chance.random() < 0.3, again=chance.choice([None, None, 0.02, 0.1]),
+        )  # fmt: skip
 
 
 def members(kind: str, name: str) -> dict:

@@ -33,6 +33,23 @@ def test_a_refused_device_blocks_nobody_and_is_not_tried_again_by_itself(site):
     assert site.devices["boiler"].value == "somebodyElses"
 
 
+def test_a_refusal_that_comes_twice_is_not_taken_for_the_next_devices(sites):
+    """No answer says which request it belongs to: the copy must not meet the next one, which is still under way."""
+    site = sites(sessions=1)
+    for number in range(5):
+        site.server.tenant.add_device(f"taken{number}", "meters", token=f"somebodyElses{number}")
+    site.server.always = lambda request: (
+        Behaviour(early=True, again=0.05)
+        if request.name.startswith("taken")
+        else Behaviour(early=True, delay=0.15, late=True)
+    )
+    for number in range(5):
+        site.provision(f"taken{number}")
+        site.provision(f"mine{number}")
+    now = settled(site.hub, confirmed=5, seconds=60)
+    assert now["refused"] == 5 and {one["name"][:5] for one in rows(site.hub, "refused")} == {"taken"}
+
+
 def test_retry_asks_again(site):
     site.server.tenant.maximum = 0
     site.provision("boiler")

@@ -34,15 +34,19 @@ class Behaviour:
     """What becomes of one provision request.
 
     `apply`: whether the platform carries it out. `status`: it refuses instead, FAILURE or NOT_FOUND. `delay`: seconds
-    until the answer. `copies`: how often it answers, 0 for never. `payload`: these bytes instead of the answer.
-    `swap`: the answer comes behind the next one of the session. `close`: the connection is closed "before" the answer,
-    instead of it, or "after" it.
+    until the answer; `late`: it is carried out only then, even if the connection has ended. `copies`: how often it
+    answers, 0 for never; `again`: once more so many seconds later. `payload`: these bytes instead of the answer. `swap`:
+    the answer comes behind the next one of the session. `close`: the connection is closed "before" the answer, instead
+    of it, or "after" it. `early`: PUBACK comes at once, as brokers send it.
     """
 
     apply: bool = True
     status: str | None = None
     delay: float = 0
+    late: bool = False
     copies: int = 1
+    again: float | None = None
+    early: bool = False
     payload: bytes | None = None
     swap: bool = False
     close: str | None = None
@@ -139,6 +143,7 @@ class ThingsBoard:
         """Stops it for good, and judges it."""
         if self._thread.is_alive():
             self.stop()
+            self._run(self._forget())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(10)
         self._loop.close()
@@ -194,6 +199,13 @@ class ThingsBoard:
             self._server.close()
             self._server = None
         await self._drop()
+
+    async def _forget(self):
+        """Ends what was to be carried out late."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _drop(self):
         there = set(self._writers)  # others come while these go
@@ -256,8 +268,6 @@ class Connection:
 
     def ended(self):
         """The connection is over, whoever ended it."""
-        for task in self.tasks:
-            task.cancel()
         if self.session is not None:
             self.session.closed = time.monotonic()
             self.session.ended_by = self.session.ended_by or "client"
@@ -323,24 +333,35 @@ class Connection:
         self.server.requests.append(request)
         self.session.most_open = max(self.session.most_open, sum(one.is_open for one in self.session.requests))
         behaviour = self.server.behaviour(request)
-        try:
-            if behaviour.status:
-                request.answer = BOTH[behaviour.status]
-            elif behaviour.apply:
-                request.answer = self.server.tenant.provision(message.payload)
-        except Malformed as error:
-            return self._complain(f"a malformed request: {error}")
+        if message.qos and behaviour.early:
+            self._send(mqtt.puback(self.version, message.identifier))
+        if not behaviour.late and not self._carry_out(request, behaviour):
+            return
         task = asyncio.get_running_loop().create_task(self._answer(request, message, behaviour))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
+    def _carry_out(self, request: Request, behaviour: Behaviour) -> bool:
+        """What the platform does; False if it cannot read the request."""
+        try:
+            if behaviour.status:
+                request.answer = BOTH[behaviour.status]
+            elif behaviour.apply:
+                request.answer = self.server.tenant.provision(request.payload)
+        except Malformed as error:
+            self._complain(f"a malformed request: {error}")
+            return False
+        return True
+
     async def _answer(self, request: Request, message: mqtt.Publish, behaviour: Behaviour):
         await asyncio.sleep(behaviour.delay)
+        if behaviour.late and not self._carry_out(request, behaviour) or self.session.closed is not None:
+            return
         if behaviour.close == "before":
             return self._close()
         if behaviour.copies == 0:
             return
-        if message.qos:
+        if message.qos and not behaviour.early:
             self._send(mqtt.puback(self.version, message.identifier))
         payload = behaviour.payload
         if payload is None:
@@ -357,6 +378,8 @@ class Connection:
         for one, data in due:
             one.answered.append(time.monotonic())
             self._send(data)
+        if behaviour.again is not None:
+            asyncio.get_running_loop().call_later(behaviour.again, self._send, packets)
         if behaviour.close == "after":
             return self._close()
         asyncio.get_running_loop().call_later(self.server.lifetime, self._close)
