@@ -5,8 +5,6 @@ import re
 import ssl
 import subprocess
 
-import pytest
-
 from harness import REPOSITORY, binary
 from upstream import retained, rows, settled, shown
 
@@ -101,7 +99,6 @@ def test_sync_to_any_broker(hubs, brokers):
     assert done.stdout.startswith(f"nearhub/{identity}/devices/") and '"meter-1"' in done.stdout
 
 
-@pytest.mark.skipif(not os.path.exists("/usr/bin/jq"), reason="needs jq")
 def test_a_hub_behind_a_hub(hubs, brokers, tmp_path):
     broker = brokers().start()
     upper = hubs(*broker.hub_settings).start().connected()
