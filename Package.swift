@@ -96,7 +96,7 @@ let package = Package(
         tests("EventLoopTests", ["EventLoop"]),
         tests("HTTPServerTests", ["HTTPServer", "TestSupport"]),
         tests("JSONTests", ["JSON", "TestSupport"]),
-        tests("JournalTests", ["Journal", "JSON", "TestSupport"]),
+        tests("JournalTests", ["EventLoop", "Journal", "JSON", "TestSupport"]),
         tests("MQTTClientTests", ["EventLoop", "MQTTClient"]),
         tests("ProvisioningTests", ["Crypto", "JSON", "Provisioning", "TestSupport"]),
         tests("StoreTests", ["JSON", "Journal", "Provisioning", "Store", "TestSupport"]),

@@ -24,11 +24,11 @@ extension AdminAPI {
         } catch { throw .badRequest(error.description) }
         try check(profile)
         if profile.strategy != .disabled {
-            if json["provisionDeviceKey"] == nil { profile.provisionKey = Text(utf8: random.alphanumerics(20)) }
-            let configuration = json["profileData"]?["provisionConfiguration"]
-            if configuration?["provisionDeviceSecret"] == nil {
-                profile.provisionSecret = Secret(random.alphanumerics(20))
-            }
+            let makesKey = json["provisionDeviceKey"] == nil
+            let makesSecret = json["profileData"]?["provisionConfiguration"]?["provisionDeviceSecret"] == nil
+            profile = profile.with(
+                provisionKey: makesKey ? Text(utf8: random.alphanumerics(20)) : profile.provisionKey,
+                provisionSecret: makesSecret ? Secret(random.alphanumerics(20)) : profile.provisionSecret)
         }
         try onStore { () throws(JournalError) in try store.put(profile, now: call.now) }
         note(.created, profile, call)

@@ -14,6 +14,7 @@ public final class AdminAPI {
     let store: Store
     let upstream: Upstream?
     let onChange: (AdminChange) -> Void
+    private let onRefusal: (HTTPPeer, Text) -> Void
     private let status: (inout JSONWriter) -> Void
     private var routes: [Route] = []
     var random = SystemRandom()
@@ -24,14 +25,17 @@ public final class AdminAPI {
     ///   - store: what exists.
     ///   - upstream: tells upstream of it; nil when it is off.
     ///   - onChange: is told of every change, when it is on disk.
+    ///   - onRefusal: is told who wanted a change that was refused, and a stable code that says why.
     ///   - status: writes the members of the hub's status that the store does not know.
     public init(
         _ store: Store, _ upstream: Upstream?, onChange: @escaping (AdminChange) -> Void,
+        onRefusal: @escaping (HTTPPeer, Text) -> Void,
         status: @escaping (inout JSONWriter) -> Void
     ) {
         self.store = store
         self.upstream = upstream
         self.onChange = onChange
+        self.onRefusal = onRefusal
         self.status = status
         routes = [
             Route("GET", "/api/nearhub/status", AdminAPI.showStatus),
@@ -39,6 +43,7 @@ public final class AdminAPI {
             Route("GET", "/api/nearhub/upstream", AdminAPI.listUpstream),
             Route("POST", "/api/nearhub/upstream/retry", AdminAPI.retryUpstream),
             Route("POST", "/api/nearhub/upstream/resolve", AdminAPI.resolveUpstream),
+            Route("POST", "/api/nearhub/log/compact", AdminAPI.compactLogs),
             Route("POST", "/api/deviceProfile", AdminAPI.createProfile),
             Route("GET", "/api/deviceProfiles", AdminAPI.listProfiles),
             Route("GET", "/api/deviceProfile/*", AdminAPI.showProfile),
@@ -59,6 +64,14 @@ public final class AdminAPI {
     ///   - request: a whole request of an administrator.
     ///   - reply: called once, at once or later.
     public func handle(_ request: HTTPRequest, _ reply: @escaping (HTTPResponse) -> Void) {
+        if request.method == "GET" || request.method == "HEAD" { return answer(request, reply) }
+        answer(request) { [onRefusal] response in
+            if response.status >= 400 { onRefusal(request.peer, response.refusal) }
+            reply(response)
+        }
+    }
+
+    private func answer(_ request: HTTPRequest, _ reply: @escaping (HTTPResponse) -> Void) {
         let found = routes.compactMap { route in route.match(request.path).map { (route, $0) } }
         guard let (route, ids) = found.first(where: { $0.0.method == request.method }) else {
             let allow = found.map(\.0.method).joined(separator: ", ")
@@ -72,7 +85,7 @@ public final class AdminAPI {
         store.whenDurable { [self] failure in
             guard let failure else { return reply(response) }
             // What it changed is undone; what it only saw may be, so it is looked up anew.
-            if request.method == "GET" { handle(request, reply) } else { reply(.notStored(failure)) }
+            if request.method == "GET" { answer(request, reply) } else { reply(.notStored(failure)) }
         }
     }
 
@@ -88,6 +101,10 @@ public final class AdminAPI {
                 json.member("state", suspension.isFull ? "full" : "failing")
                 json.member("since", suspension.since)
                 json.member("reason", Text(suspension.error.description))
+            } else if let shortage = store.shortage {
+                json.member("state", literal: "full")
+                json.member("since", shortage.since)
+                json.member("reason", Text(shortage.error.description))
             } else {
                 json.member("state", "writing")
             }
@@ -101,6 +118,8 @@ public final class AdminAPI {
                 json.endObject()
             }
             json.endObject()
+            json.name("compaction")
+            write(store.compactionStatus, to: &json)
         }
     }
 }

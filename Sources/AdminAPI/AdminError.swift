@@ -69,6 +69,18 @@ extension HTTPResponse {
     /// Nothing has changed, since a log could not be read or written (507, RFC 4918).
     static func notStored(_ error: JournalError) -> HTTPResponse { .error(507, .general, error.description) }
 
+    /// Why a change was refused, for the audit log: a code, since a message may repeat what was asked.
+    var refusal: Text {
+        switch status {
+        case 403: "LIMIT"
+        case 404: "NOT_FOUND"
+        case 405: "METHOD_NOT_ALLOWED"
+        case 409: "CONFLICT"
+        case 507: "STORAGE"
+        default: "BAD_REQUEST"
+        }
+    }
+
     /// A JSON object as the answer.
     static func json(_ members: (inout JSONWriter) -> Void) -> HTTPResponse {
         var json = JSONWriter()

@@ -62,9 +62,9 @@ public struct AuditEntry: Sendable {
     }
 
     /// Writes it as a line.
-    func write(to json: inout JSONWriter, at time: String) {
+    func write(to json: inout JSONWriter, at time: AuditTime) {
         json.beginObject()
-        json.member("at", Text(time))
+        time.write(to: &json)
         if let seq { json.member("seq", seq) }
         json.member("face", face)
         json.member("peer", Text(peer).bounded)
@@ -79,9 +79,9 @@ public struct AuditEntry: Sendable {
 
 extension AuditEntry.Kind {
     /// Writes the line that stands for entries left out.
-    func write(to json: inout JSONWriter, count: Int, at time: String) {
+    func write(to json: inout JSONWriter, count: Int, at time: AuditTime) {
         json.beginObject()
-        json.member("at", Text(time))
+        time.write(to: &json)
         json.member("face", face)
         json.member("result", Text(result.rawValue))
         if let reason { json.member("reason", reason) }

@@ -17,10 +17,13 @@ public final class AuditLog: EventSource {
     }
 
     private static let retryTime = Duration.seconds(5)
+    /// What is left to others on a disk that is nearly full: this log is what can be done without first.
+    private static let leftToOthers: UInt64 = 4 << 20
 
     private let directory: String
     private let limit: Int
     private let report: (Trouble) -> Void
+    private var space: FreeSpace
     private var file: AuditFile?
     private var pending = JSONWriter()
     private var pendingLines = 0
@@ -39,6 +42,7 @@ public final class AuditLog: EventSource {
     ///   - report: is told when it cannot be written, and when it can again.
     public init(directory: String, limit: Int = 10 << 20, report: @escaping (Trouble) -> Void) {
         self.directory = directory
+        space = FreeSpace(directory)
         self.limit = limit
         self.report = report
     }
@@ -53,7 +57,7 @@ public final class AuditLog: EventSource {
         case .refused, .malformed: guard refusals.admits(entry.kind, now: now) else { return }
         case .created, .changed, .deleted: break
         }
-        entry.write(to: &pending, at: timestamp())
+        entry.write(to: &pending, at: .now)
         pendingLines += 1
     }
 
@@ -73,10 +77,15 @@ public final class AuditLog: EventSource {
     /// Time until counts are due, or until writing is tried again.
     public var timeout: Duration? {
         if pendingLines > 0 { return .zero }
+        return due.map { $0 - .monotonic }
+    }
+
+    /// When something is due that does not come with a line.
+    private var due: Duration? {
         var first = retry
         if let due = changes.due { first = min(first ?? due, due) }
         if let due = refusals.due { first = min(first ?? due, due) }
-        return first.map { $0 - .monotonic }
+        return first
     }
 
     /// Nothing: all is done before the wait.
@@ -93,7 +102,7 @@ public final class AuditLog: EventSource {
 
     private func count(_ gate: inout FloodGate) {
         for (kind, count) in gate.takeCounts() {
-            kind.write(to: &pending, count: count, at: timestamp())
+            kind.write(to: &pending, count: count, at: .now)
             pendingLines += 1
         }
     }
@@ -124,6 +133,9 @@ public final class AuditLog: EventSource {
     }
 
     private func append(_ lines: [UInt8]) throws(SystemError) {
+        guard space.bytes() >= Self.leftToOthers else {
+            throw SystemError("write", AuditPaths.path(directory, 0), code: ENOSPC)
+        }
         var (file, size) = try open()
         if size > 0 && size + lines.count > limit {
             try AuditPaths.rotate(directory)
@@ -145,27 +157,10 @@ public final class AuditLog: EventSource {
         guard dropped > 0 else { return [] }
         var json = JSONWriter()
         json.beginObject()
-        json.member("at", Text(timestamp()))
+        AuditTime.now.write(to: &json)
         json.member("result", literal: "dropped")
         json.member("count", dropped)
         json.endObject()
         return json.bytes + [UInt8(ascii: "\n")]
     }
-}
-
-/// The wall clock as `2026-11-24T16:20:22.123Z` (RFC 3339, UTC).
-private func timestamp() -> String {
-    let now = max(0, Duration.sinceEpoch.milliseconds)
-    var seconds = time_t(now / 1000)
-    var parts = unsafe tm()
-    unsafe gmtime_r(&seconds, &parts)
-    let date = unsafe [Int(parts.tm_year) + 1900, Int(parts.tm_mon) + 1, Int(parts.tm_mday)]
-    let time = unsafe [Int(parts.tm_hour), Int(parts.tm_min), Int(parts.tm_sec)]
-    let (day, clock) = (date.map { padded($0, 2) }, time.map { padded($0, 2) })
-    return "\(day.joined(separator: "-"))T\(clock.joined(separator: ":")).\(padded(Int(now % 1000), 3))Z"
-}
-
-private func padded(_ number: Int, _ width: Int) -> String {
-    let digits = "\(number)"
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
 }

@@ -39,6 +39,11 @@ extension AuditLog {
                 device: change.device, seq: change.seq))
     }
 
+    /// Writes down that an administrator wanted a change and was refused.
+    func noteRefused(_ peer: HTTPPeer, _ reason: Text) {
+        note(AuditEntry(face: "admin", peer: peer.description, result: .refused, reason: reason))
+    }
+
     /// Writes down that somebody who is no administrator wanted to be one.
     func noteForbidden(_ peer: HTTPPeer) {
         note(AuditEntry(face: "admin", peer: peer.description, result: .refused, reason: "FORBIDDEN"))

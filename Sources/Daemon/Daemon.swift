@@ -22,7 +22,7 @@ public enum Daemon {
             try Hub(options, configuration, logger).run()
             return .done
         } catch {
-            logger.critical("\(error)")
+            logger.log(level: error.status == .done ? .notice : .critical, "\(error)")
             return error.status
         }
     }

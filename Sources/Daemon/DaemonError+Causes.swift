@@ -11,6 +11,7 @@ extension DaemonError {
                 .damagedData,
                 "\(error); nothing was changed; restore this file from a backup, or run: nearhub log repair")
         case .newer: self.init(.damagedData, "\(error); install that version or a newer one")
+        case .stopped: self.init(.done, "stopped while the state was read: \(error); what is stored has not changed")
         default: self.init(.inputOutput, "\(error)")
         }
     }

@@ -47,7 +47,9 @@ final class Hub {
         (loop, signals) = try orFail { () throws(SystemError) in
             (try EventLoop(), try Signals([SIGTERM, SIGINT, SIGHUP]))
         }
-        store = try Store(directory: options.stateDirectory, configuration.store.damaged.forStore, logger)
+        store = try Store(
+            directory: options.stateDirectory, configuration.store.damaged.forStore,
+            StartProgress(signals, notifier, logger), logger)
         audit = AuditLog(directory: store.path) { trouble in logger.report(trouble) }
         try listen()
     }
@@ -69,7 +71,10 @@ final class Hub {
         }
         logger.notice(
             "nearhub \(Version.number) is ready: \(store.profiles.count) profiles, \(store.deviceCount) devices")
-        notifier.notify("READY=1")
+        if Duration.sinceEpoch.milliseconds < Duration.earliestMilliseconds {
+            logger.warning(#"the clock is not set: until it is, records have "clock":"unset" next to their time"#)
+        }
+        notifier.notify("READY=1\nSTATUS=serving")
         upstream?.start()
         let failure = Result { () throws(SystemError) in try loop.run() }
         try stop()
@@ -84,7 +89,9 @@ final class Hub {
             audit.note(attempt)
         }
         upstream = try makeUpstream()
-        let admin = AdminAPI(store, upstream, onChange: audit.note) { [unowned self] json in writeStatus(to: &json) }
+        let admin = AdminAPI(store, upstream, onChange: audit.note, onRefusal: audit.noteRefused) {
+            [unowned self] json in writeStatus(to: &json)
+        }
         try faces.openHTTP(configuration.http.listen, limits, logger) { [unowned self] request, exchange in
             if isStopping { return exchange.answer(.stopping) }
             devices.handle(request, exchange.answer)

@@ -6,17 +6,32 @@ internal import Store
 
 extension Store {
     /// Opens the state for a hub and logs what was found; from then on an error of the disk ends the process.
-    convenience init(directory: String, _ damage: Damage, _ logger: Logger) throws(DaemonError) {
+    convenience init(
+        directory: String, _ damage: Damage, _ progress: StartProgress, _ logger: Logger
+    ) throws(DaemonError) {
         let state: StateDirectory
         do { state = try StateDirectory.open(directory) } catch { throw DaemonError(error) }
         do {
-            try self.init(state, damage: damage) { error in
+            try self.init(state, damage: damage, watch: progress.note) { error in
                 logger.critical(
                     "\(error); the hub stops, since no further answer would be safe; it recovers at its next start")
                 _exit(ExitStatus.inputOutput.rawValue)
             }
         } catch { throw DaemonError(error) }
         onSuspension = Self.tell(logger)
+        onCompaction = { name, outcome in
+            switch outcome {
+            case .shorter(let before, let bytes):
+                logger.notice("\(name).jsonl is written anew without what was replaced: \(bytes) bytes of \(before)")
+            case .failed(let error):
+                logger.warning("\(name).jsonl could not be written anew and stays: \(error); tried again later")
+            case .notWorthwhile: break
+            }
+        }
+        onShortage = { shortage in
+            guard let shortage else { return logger.notice("the disk has room again: new devices are accepted") }
+            logger.error("the disk is nearly full: \(shortage.error); new devices are refused with STORAGE")
+        }
         logger.notice("state is in \(path)")
         for recovery in recoveries {
             let isWarning = recovery.torn != nil || recovery.damaged > 0
@@ -24,6 +39,11 @@ extension Store {
             logger.log(level: level, "\(recovery)")
         }
         for line in damagedLines.prefix(20) { logger.error("not served, since it is damaged: \(line)") }
+        if !damagedLines.isEmpty {
+            let unattributed = damagedLines.count { !$0.isAttributed }
+            logger.error(
+                "\(unattributed) damaged lines cannot be attributed, \(heldBackDevices) devices are held back")
+        }
         if orphanCount > 0 {
             logger.warning(
                 "\(orphanCount) devices are of a profile that is not in profiles.jsonl; they keep their credentials")

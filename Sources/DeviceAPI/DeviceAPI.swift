@@ -117,24 +117,23 @@ public final class DeviceAPI {
     private func decide(_ request: ProvisionRequest, _ via: Text) -> (Decision, Attempt.Result) {
         let now = Duration.sinceEpoch.milliseconds
         let profile = store.profile(key: request.provisionKey)
-        var decision: Decision
-        var failure: JournalError?
         do throws(JournalError) {
-            decision = try request.decide(profile: profile, directory: store, via: via, now: now, random: &random)
-            if let device = decision.change { try store.put(device, now: now) }
+            let decision = try request.decide(profile: profile, directory: store, via: via, now: now, random: &random)
+            switch decision.outcome {
+            case .success(let device, _):
+                if decision.isChange { try store.put(device, now: now) }
+                return (decision, .provisioned(name: device.name, isNew: decision.isChange))
+            case .notFound: return (decision, .notFound)
+            case .failure(let reason): return (decision, .refused(reason))
+            }
         } catch {
             // A record that is too long is the device's fault, anything else the hub's.
             let reason = error.isTooLong ? Reason.credentialsInvalid : .storage
-            failure = error.isTooLong || error.isSuspended ? nil : error
-            decision = Decision(outcome: .failure(reason), profile: profile)
+            let isKnown = error.isTooLong || error.isSuspended
+            return (
+                Decision(outcome: .failure(reason), profile: profile), isKnown ? .refused(reason) : .failed(error)
+            )
         }
-        let result: Attempt.Result =
-            switch decision.outcome {
-            case .success(let device, _): .provisioned(name: device.name, isNew: decision.isChange)
-            case .notFound: .notFound
-            case .failure(let reason): failure.map(Attempt.Result.failed) ?? .refused(reason)
-            }
-        return (decision, result)
     }
 }
 

@@ -23,6 +23,13 @@ public final class Signals: EventSource {
     /// The signalfd.
     public var descriptor: CInt? { file.raw }
 
+    /// Whether the given signal waits to be delivered; it goes on waiting.
+    public func isPending(_ signal: CInt) -> Bool {
+        var set = sigset_t()
+        unsafe sigpending(&set)
+        return unsafe sigismember(&set, signal) == 1
+    }
+
     /// Delivers all signals that wait.
     public func run() {
         var info = signalfd_siginfo()

@@ -51,10 +51,11 @@ func access(
     _ uploadSize: UnsafeMutablePointer<Int>?, _ context: UnsafeMutablePointer<UnsafeMutableRawPointer?>?
 ) -> MHD_Result {
     guard let server = unsafe HTTPServer.at(server), let handle = unsafe handle, let context = unsafe context,
-        let uploadSize = unsafe uploadSize, let connection = unsafe Connection.of(handle)
+        let uploadSize = unsafe uploadSize
     else { return .NO }
-    let line = unsafe RequestLine(method: bytes(method), target: bytes(url), version: bytes(version))
     guard let stored = unsafe context.pointee else {
+        guard let connection = unsafe Connection.of(handle) else { return .NO }
+        let line = unsafe RequestLine(method: bytes(method), target: bytes(url), version: bytes(version))
         let exchange = unsafe server.begin(handle, connection, line)
         unsafe context.pointee = Unmanaged.passRetained(exchange).toOpaque()
         return exchange.response.map { unsafe server.send($0, exchange, handle) } ?? .YES
@@ -64,11 +65,15 @@ func access(
         let piece = unsafe UnsafeBufferPointer(
             start: UnsafeRawPointer(upload)?.assumingMemoryBound(to: UInt8.self), count: uploadSize.pointee)
         unsafe uploadSize.pointee = 0
+        server.hasProgressed = true
         return unsafe exchange.receive(piece) ? .YES : .NO
     }
-    if !exchange.wasHandled { unsafe server.handle(exchange, handle, line) }
+    if !exchange.wasHandled {
+        let line = unsafe RequestLine(method: bytes(method), target: bytes(url), version: bytes(version))
+        unsafe server.handle(exchange, handle, line)
+    }
     guard let response = exchange.response else {
-        exchange.suspend()
+        exchange.rest()
         return .YES
     }
     return unsafe server.send(response, exchange, handle)
@@ -81,9 +86,10 @@ func completed(
 ) {
     guard let context = unsafe context, let stored = unsafe context.pointee else { return }
     unsafe context.pointee = nil
-    let connection = unsafe Unmanaged<HTTPExchange>.fromOpaque(stored).takeRetainedValue().connection
-    connection.isAnswering = false
-    connection.restartDeadline()
+    let exchange = unsafe Unmanaged<HTTPExchange>.fromOpaque(stored).takeRetainedValue()
+    exchange.end()
+    exchange.connection.isAnswering = false
+    exchange.connection.restartDeadline()
 }
 
 /// Hands a response to the library, which copies it.

@@ -1,3 +1,4 @@
+internal import EventLoop
 public import HTTPMessage
 
 /// One request on its way to its answer.
@@ -15,11 +16,20 @@ public import HTTPMessage
     var closes = false
     private(set) var body: [UInt8] = []
     private var received = 0
-    private(set) var isSuspended = false
+    private var wait = Wait.none
     private(set) var wasHandled = false
     private unowned let server: HTTPServer
     private let limits: ConnectionLimits?
     private let handle: OpaquePointer
+
+    /// How the connection waits for its answer.
+    private enum Wait {
+        case none
+        /// The library asks for it at each run, until this monotonic time.
+        case asked(until: Duration)
+        /// Until it is resumed.
+        case suspended
+    }
 
     init(_ server: HTTPServer, _ connection: Connection, _ handle: OpaquePointer) {
         self.server = server
@@ -32,9 +42,12 @@ public import HTTPMessage
     public func answer(_ response: HTTPResponse) {
         guard self.response == nil else { return }
         self.response = response
-        guard isSuspended else { return }
-        isSuspended = false
-        unsafe server.resume(handle)
+        switch wait {
+        case .none: return
+        case .asked: server.endWaiting()
+        case .suspended: unsafe server.resume(handle)
+        }
+        wait = .none
     }
 
     deinit { limits?.returnBody(body.count) }
@@ -71,10 +84,29 @@ public import HTTPMessage
         connection.deadline = nil
     }
 
-    /// Lets the connection rest until `answer`.
-    func suspend() {
-        isSuspended = true
+    /// Lets the connection rest until `answer`; called again and again until then.
+    ///
+    /// For the time of a commit the library just asks again, which costs less than to take the connection out of its
+    /// epoll set and to put it back. An answer that takes longer finds it suspended: nothing times out then.
+    func rest() {
+        switch wait {
+        case .none where server.hasRoomToWait:
+            wait = .asked(until: server.now + .seconds(1))
+            server.beginWaiting()
+            return
+        case .asked(let limit):
+            if server.now < limit { return }
+            server.endWaiting()
+        case .none, .suspended: break
+        }
+        wait = .suspended
         unsafe server.suspend(handle)
+    }
+
+    /// The request has ended, answered or not.
+    func end() {
+        if case .asked = wait { server.endWaiting() }
+        wait = .none
     }
 }
 

@@ -21,7 +21,14 @@ public import HTTPMessage
     private var daemon: OpaquePointer?
     private var connections: [ObjectIdentifier: Connection] = [:]
     private var nextSweep: Duration?
-    private var hasResumed = false
+    /// Whether answers have come that the library has not taken yet.
+    private var hasAnswers = false
+    /// Exchanges that wait for their answers without being suspended.
+    private var waiting = 0
+    /// The monotonic time of the library's last run.
+    private(set) var now = Duration.zero
+    /// Whether the library's last run brought anything but questions for those answers.
+    var hasProgressed = false
 
     /// Starts to serve; the loop must `add` it.
     ///
@@ -58,13 +65,14 @@ public import HTTPMessage
         var milliseconds: UInt64 = 0
         let sweep = nextSweep.map { $0 - .monotonic }
         guard unsafe MHD_get_timeout(daemon, &milliseconds) == .YES else { return sweep }
+        // The library would ask for the answers that are awaited again and again; `prepare` says when there are some.
+        if waiting > 0 && !hasProgressed { milliseconds = max(milliseconds, 10) }
         return min(.milliseconds(Int64(clamping: milliseconds)), sweep ?? .seconds(1))
     }
 
     /// Serves what is ready, and cuts off what is late.
     public func run() {
-        if let daemon = unsafe daemon { unsafe MHD_run(daemon) }
-        let now = Duration.monotonic
+        runLibrary()
         guard let nextSweep, nextSweep <= now else { return }
         for connection in connections.values { connection.cutOff(at: now) }
         self.nextSweep = connections.isEmpty ? nil : now + .seconds(1)
@@ -72,9 +80,14 @@ public import HTTPMessage
 
     /// Sends answers that have come since the last turn.
     public func prepare() {
-        guard hasResumed, let daemon = unsafe daemon else { return }
-        hasResumed = false
-        unsafe MHD_run(daemon)
+        if hasAnswers { runLibrary() }
+    }
+
+    private func runLibrary() {
+        hasAnswers = false
+        hasProgressed = false
+        now = .monotonic
+        if let daemon = unsafe daemon { unsafe MHD_run(daemon) }
     }
 
     /// Accepts no more connections; those that are open go on.
@@ -94,12 +107,22 @@ public import HTTPMessage
 
     // MARK: - Called by exchanges
 
+    /// Whether another exchange may wait without being suspended: each of them is asked at each run.
+    var hasRoomToWait: Bool { waiting < 128 }
+
+    func beginWaiting() { waiting += 1 }
+
+    func endWaiting() {
+        waiting -= 1
+        hasAnswers = true
+    }
+
     func suspend(_ handle: OpaquePointer) {
         unsafe MHD_suspend_connection(handle)
     }
 
     func resume(_ handle: OpaquePointer) {
-        hasResumed = true
+        hasAnswers = true
         unsafe MHD_resume_connection(handle)
     }
 
@@ -123,6 +146,7 @@ public import HTTPMessage
 
     /// The first call for a request: its head is there.
     func begin(_ handle: OpaquePointer, _ connection: Connection, _ line: RequestLine) -> HTTPExchange {
+        hasProgressed = true
         let exchange = unsafe HTTPExchange(self, connection, handle)
         let head = unsafe RequestHead(of: handle)
         exchange.closes = head.isChunked
@@ -141,6 +165,7 @@ public import HTTPMessage
 
     /// The last call before the answer: the body is complete.
     func handle(_ exchange: HTTPExchange, _ handle: OpaquePointer, _ line: RequestLine) {
+        hasProgressed = true
         exchange.beginHandling()
         guard exchange.response == nil else { return }
         let request = unsafe HTTPRequest(
@@ -152,6 +177,7 @@ public import HTTPMessage
 
     func send(_ response: HTTPResponse, _ exchange: HTTPExchange, _ handle: OpaquePointer) -> MHD_Result {
         requests += 1
+        hasProgressed = true
         exchange.connection.isAnswering = true
         exchange.connection.restartDeadline()
         return unsafe queue(response, closes: exchange.closes, handle)

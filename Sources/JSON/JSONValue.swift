@@ -1,5 +1,5 @@
 /// One JSON value (RFC 8259), as a tree.
-public indirect enum JSONValue: Hashable, Sendable {
+public enum JSONValue: Hashable, Sendable {
     case null
     case bool(Bool)
     /// A number without fraction or exponent, in the range of 64 bits.

@@ -134,11 +134,13 @@ public struct JSONWriter: Sendable {
 
     private mutating func escape(_ utf8: [UInt8]) {
         var special: UInt8 = 0
-        for byte in utf8 {
+        let span = utf8.span
+        for index in span.indices {
+            let byte = span[index]
             special |= (byte < 0x20 ? 1 : 0) | (byte == 0x22 ? 1 : 0) | (byte == 0x5C ? 1 : 0) | (byte == 0xE2 ? 1 : 0)
         }
         if special == 0 {
-            bytes.append(contentsOf: utf8)
+            unsafe utf8.withUnsafeBufferPointer { unsafe bytes.append(contentsOf: $0) }
             return
         }
         var index = 0

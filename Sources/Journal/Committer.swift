@@ -106,7 +106,11 @@ final class Committer: Sendable {
     /// Cuts the files back to where the group began; what was synced already is taken back on disk too.
     private func takeBack(_ written: ArraySlice<Batch>) {
         for (index, batch) in written.enumerated().reversed() {
-            do { try batch.file.truncate(to: batch.offset) } catch {
+            do {
+                // A disk that took nothing may not take a cut either: there is nothing to cut.
+                guard try batch.file.size() > batch.offset else { continue }
+                try batch.file.truncate(to: batch.offset)
+            } catch {
                 onFailure(JournalError(.io(error), file: batch.file.path))
             }
             if batch.syncs, index < written.count - 1 { sync(batch) }

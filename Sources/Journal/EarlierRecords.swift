@@ -4,7 +4,8 @@ internal import JSON
 /// The records of a log that lie before the one being replayed.
 public struct EarlierRecords {
     private let log: LogFile
-    private let size: UInt64
+    /// The length of the log, in bytes.
+    public let size: UInt64
 
     /// The records in the first `size` bytes of a file.
     init(_ log: LogFile, size: UInt64) {

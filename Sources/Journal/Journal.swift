@@ -1,5 +1,6 @@
 public import EventLoop
 internal import Glibc
+public import JSON
 
 /// All logs of one state directory, and the one thread that commits them; an event source of the loop.
 ///
@@ -33,9 +34,14 @@ public final class Journal: EventSource {
     /// Why no record is taken at present; nil when records are.
     public private(set) var suspension: Suspension?
 
+    /// Called on the loop when a compaction has ended.
+    public var onMoved: ((Log, Log.Moved) -> Void)?
+
     private let logs: [Log]
     private let committer: Committer
+    private let onFailure: @Sendable (JournalError) -> Never
     private var isCommitting = false
+    var compacting: Compacting?
     private var isTrying = false
     private let retryInterval: Duration
     private var retryDue = Duration.zero
@@ -53,6 +59,7 @@ public final class Journal: EventSource {
     ) throws(JournalError) {
         self.logs = logs
         self.retryInterval = retryInterval
+        self.onFailure = onFailure
         committer = try onLog("journal") { () throws(SystemError) in
             let committer = try Committer(onFailure: onFailure)
             try committer.start()
@@ -60,7 +67,10 @@ public final class Journal: EventSource {
         }
     }
 
-    deinit { committer.stop() }
+    deinit {
+        compacting?.job.cancel(JournalError(.stopped, file: "compaction"))
+        committer.stop()
+    }
 
     /// How far records are staged over all logs; falls only when what is not on disk is taken back.
     public var position: UInt64 { logs.reduce(0) { $0 + $1.seq } }
@@ -79,18 +89,22 @@ public final class Journal: EventSource {
 
     /// Hands over what is staged, if the committer is idle.
     public func prepare() {
-        guard !isCommitting else { return }
+        guard !isCommitting, !isMoving else { return }
         if let suspension {
             guard retryDue <= .monotonic else { return }
             isTrying = true
             for log in logs where log.file.path == suspension.error.file { log.probe() }
+        } else if beginMove() {
+            return
         }
         commit(syncing: suspension != nil)
     }
 
     /// Takes the committer's report.
     public func run() {
-        guard let outcome = committer.takeReport() else { return }
+        let report = committer.takeReport()
+        advanceCompaction()
+        guard let outcome = report else { return }
         isCommitting = false
         switch outcome {
         case .done:
@@ -111,8 +125,9 @@ public final class Journal: EventSource {
     /// - Throws: `.io` when waiting fails. A failed sync ends the process instead.
     public func flush() throws(JournalError) {
         while true {
-            if !isCommitting { commit(syncing: true) }
-            guard isCommitting else { return }
+            if !isCommitting, !isMoving { commit(syncing: true) }
+            cancelCompaction(JournalError(.stopped, file: "compaction"))
+            guard isCommitting || compacting != nil else { return }
             var entry = pollfd(fd: committer.report.descriptor, events: Int16(POLLIN), revents: 0)
             _ = try onLog("journal") { () throws(SystemError) in try system("poll") { unsafe poll(&entry, 1, -1) } }
             run()
@@ -120,6 +135,8 @@ public final class Journal: EventSource {
     }
 
     private func takeBack(_ error: JournalError) {
+        // Lines that were live no more are so again.
+        cancelCompaction(error)
         for log in logs { log.takeBack() }
         isTrying = false
         retryDue = .monotonic + retryInterval
@@ -144,5 +161,33 @@ public final class Journal: EventSource {
         guard !group.isEmpty else { return }
         isCommitting = true
         committer.commit(group)
+    }
+
+    // MARK: - Compaction
+
+    /// Begins to write a log anew without what later records have replaced, while it is used.
+    ///
+    /// - Parameters:
+    ///   - log: one of the journal's.
+    ///   - isForced: whether one dead record is enough; otherwise more than half of the log is to be dead.
+    ///   - key: the id of what a record is about; called on another thread.
+    ///   - isLive: whether the newest state of what it is about is this one; called on the loop. Nil when it does not know:
+    ///     then the newest states of all ids are remembered meanwhile.
+    /// - Returns: false when a compaction is under way, or the disk takes no writes.
+    /// - Throws: `.io` when there is no thread left.
+    public func compact(
+        _ log: Log, isForced: Bool, key: @escaping @Sendable (JSONValue) -> Text?,
+        isLive: ((Log.Candidate) -> Bool)?
+    ) throws(JournalError) -> Bool {
+        guard compacting == nil, suspension == nil else { return false }
+        let request = Compaction.Request(
+            name: log.name, addresses: log.addresses, end: log.size, seq: log.durableSeq, isForced: isForced, key: key,
+            asks: isLive != nil)
+        let (report, onFailure) = (committer.report, onFailure)
+        let job = try onLog(log.file.path) { () throws(SystemError) in
+            try Compaction(request, log.file, report: report, onFailure: onFailure)
+        }
+        compacting = Compacting(log: log, job: job, isLive: isLive ?? { _ in true }, bytesBefore: log.size)
+        return true
     }
 }

@@ -12,6 +12,8 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case newer(what: String)
         /// No line begins at this byte: the offset is not one that the log gave.
         case noLine(offset: UInt64)
+        /// The newest state of what was asked for may be on a damaged line, so that nobody knows it.
+        case lost
         /// The record's line would be longer than a line may be, 128 KiB; nothing was staged.
         case lineTooLong(bytes: Int)
         /// The record would not be read back as JSON; nothing was staged.
@@ -20,6 +22,10 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case exhausted
         /// The disk takes no writes, and the next try is still to come; nothing was staged.
         case suspended(SystemError)
+        /// What is free is kept so that the log can be compacted; nothing was staged.
+        case noReserve(free: UInt64, wanted: UInt64)
+        /// Whoever reads the log does not want to go on.
+        case stopped
         /// The operating system failed a call.
         case io(SystemError)
     }
@@ -42,10 +48,14 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .damaged(let offset, nil, let why): "\(file): damaged at byte \(offset): \(why)"
         case .newer(let what): "\(file): written by a newer nearhub: \(what)"
         case .noLine(let offset): "\(file): no line begins at byte \(offset)"
+        case .lost: "\(file): its newest state may be on a damaged line"
         case .lineTooLong(let bytes): "\(file): a record of \(bytes) bytes, more than the \(Line.limit) a line may have"
         case .unreadable(let why): "\(file): a record that could not be read back: \(why)"
         case .exhausted: "\(file): all sequence numbers are used up"
         case .suspended(let error): "\(file): nothing can be written at present: \(error.reason)"
+        case .noReserve(let free, let wanted):
+            "\(file): \(free) bytes are free; \(wanted) are kept so that the log can be compacted"
+        case .stopped: "\(file): not read to its end"
         case .io(let error): error.subject.isEmpty ? "\(file): \(error)" : error.description
         }
     }

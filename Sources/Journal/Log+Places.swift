@@ -38,21 +38,22 @@ extension Log {
             place.offset += length
             guard case .record(let seq, let durable, let operation, let json) = line, seq > place.seq else { continue }
             place.seq = seq
-            return .record(Record(seq: seq, durable: durable, operation: operation, offset: offset, json: json))
+            let address = addresses.address(of: offset)
+            return .record(Record(seq: seq, durable: durable, operation: operation, offset: address, json: json))
         }
         return nil
     }
 
-    /// Where the next line behind a place is, or would be.
-    public func offset(of place: Place) throws(JournalError) -> UInt64 {
+    /// The address of the next line behind a place, or of what would be there.
+    public func address(of place: Place) throws(JournalError) -> UInt64 {
         var place = place
         if place.file !== file { try find(&place) }
-        return place.offset
+        return addresses.address(of: place.offset)
     }
 
     /// Whether the record of an address is not on disk yet, and may be taken back.
     public func isStaged(_ address: UInt64) -> Bool {
-        address >= size && address < stagedOffset + UInt64(staging.bytes.count)
+        address >= addresses.address(of: size) && address < nextAddress
     }
 
     /// The id in the log's head: no other log has it.

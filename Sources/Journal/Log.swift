@@ -17,7 +17,11 @@ public final class Log {
     /// The highest `settled` that marks held when the log was opened.
     public let settled: UInt64
 
-    let file: LogFile
+    var file: LogFile
+    /// Where lines are that a compaction has moved.
+    var addresses = Addresses()
+    /// Where the record behind the one of this number is in the file, from the last look through the records.
+    var resume: (seq: UInt64, place: UInt64)?
     /// Bytes that the committer is writing at `size`; never changed meanwhile.
     var inFlight: [UInt8] = []
     /// Lines of the next batch; they come behind `inFlight`.
@@ -61,13 +65,14 @@ public final class Log {
 
     /// Stages one record.
     ///
-    /// The line is `{"seq":…,"durable":…,"at":"…","op":"put"`, then what `body` writes, then the checksum.
+    /// The line is `{"seq":…,"durable":…,"at":"…","op":"put"`, then what `body` writes, then the checksum. A time before
+    /// this version was made has `"clock":"unset"` behind it.
     ///
     /// - Parameters:
     ///   - operation: what it says.
     ///   - milliseconds: the time since 1970, for people; nothing is ordered by it.
     ///   - body: writes the further members, each a name and a value; must not use the log.
-    /// - Returns: the offset at which `read(at:)` finds it from now on.
+    /// - Returns: the address at which `read(at:)` finds it from now on.
     /// - Throws: `.lineTooLong`, `.unreadable`, `.exhausted` or `.suspended`; then nothing is staged.
     public func append(
         _ operation: Operation, at milliseconds: Int64, _ body: (inout JSONWriter) -> Void
@@ -91,8 +96,10 @@ public final class Log {
         provenSeq = batchDurable
     }
 
-    /// Where the first staged byte will be in the file.
-    var stagedOffset: UInt64 { size + UInt64(inFlight.count) }
+    /// The address of the first staged byte.
+    var stagedOffset: UInt64 { addresses.address(of: size + UInt64(inFlight.count)) }
+    /// The address that the next record will have; grows with all that is written, also when the log grows shorter.
+    public var nextAddress: UInt64 { stagedOffset + UInt64(staging.bytes.count) }
 
     // MARK: Group commit
 
@@ -150,6 +157,7 @@ public final class Log {
         writer.bytes.appendDigits(batchDurable)
         writer.bytes.append(",\"at\":\"")
         timestamp.append(milliseconds, to: &writer.bytes)
+        if milliseconds < Duration.earliestMilliseconds { writer.bytes.append("\",\"clock\":\"unset") }
         writer.bytes.append(operation == .put ? "\",\"op\":\"put\"" : "\",\"op\":\"delete\"")
         let bodyStart = writer.bytes.count
         body(&writer)

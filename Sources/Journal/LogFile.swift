@@ -20,16 +20,25 @@ final class LogFile: Sendable {
         return UInt64(clamping: status.st_size)
     }
 
-    /// Reads at most as many bytes as the range of the buffer holds; fewer only at the end of the file.
+    /// Reads at most as many bytes as the range of the buffer holds; fewer only at the end of the file, or before bytes
+    /// that the disk does not give.
+    ///
+    /// - Throws: the error of the first byte wanted, naming its place.
     func read(into buffer: inout [UInt8], _ range: Range<Int>, at offset: UInt64) throws(SystemError) -> Int {
         var done = 0
         while done < range.count {
-            let count = try system("pread", path) {
-                unsafe buffer.withUnsafeMutableBytes { bytes in
-                    let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[range].dropFirst(done))
-                    return unsafe pread(
-                        descriptor.raw, rest.baseAddress, rest.count, off_t(clamping: offset) + off_t(done))
+            let count: Int
+            do {
+                count = try system("pread", "\(path) at byte \(offset + UInt64(done))") {
+                    unsafe buffer.withUnsafeMutableBytes { bytes in
+                        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[range].dropFirst(done))
+                        return unsafe pread(
+                            descriptor.raw, rest.baseAddress, rest.count, off_t(clamping: offset) + off_t(done))
+                    }
                 }
+            } catch {
+                if done > 0, error.isUnreadable { return done }
+                throw error
             }
             guard count > 0 else { break }
             done += count
@@ -66,9 +75,9 @@ final class LogFile: Sendable {
         try system("fsync", path) { fsync(descriptor.raw) }
     }
 
-    /// Makes the kernel forget what it holds in memory of the file, so that the next read asks the medium.
-    func dropCache() {
-        _ = posix_fadvise(descriptor.raw, 0, 0, POSIX_FADV_DONTNEED)
+    /// Makes the kernel forget what it holds in memory of the file, so that the next read asks the medium; all of it if `end` is 0.
+    func dropCache(upTo end: UInt64 = 0) {
+        _ = posix_fadvise(descriptor.raw, 0, off_t(clamping: end), POSIX_FADV_DONTNEED)
     }
 
     /// Cuts the file to the given length.

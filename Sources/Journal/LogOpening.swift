@@ -86,8 +86,12 @@ extension Log {
             return Recovery(file: path, records: 0, seq: 0, bytes: 0, isNew: true, torn: nil, rewrittenFrom: nil)
         }
         let size = try onLog(path) { () throws(SystemError) in try file.size() }
+        // From the medium, and without pushing what others need out of memory.
+        file.dropCache()
+        defer { file.dropCache() }
         let earlier = EarlierRecords(file, size: size)
-        let end = try Walk.through(file, size: size, name: name, proven: proven) { (record) throws(JournalError) in
+        let end = try Walk.through(file, size: size, name: name, proven: proven, forgets: true) {
+            (record) throws(JournalError) in
             try replay(record, earlier)
         }
         let isTorn = end.bytes < size

@@ -39,6 +39,8 @@ extension Log {
             let file = try LogFile(path, O_RDONLY)
             return (try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY), file, try file.size())
         }
+        // It is kept beside the new one, and whoever looks at it should see what was there.
+        do { try file.sync() } catch { throw JournalError(.io(error), file: path) }
         // What the kernel holds of a file that a sync failed on may not be what the disk holds.
         file.dropCache()
         var survey = Survey(name: name)
@@ -114,11 +116,9 @@ private struct Survey {
         _ segment: Segment, _ path: String, _ fault: (Record) -> String?
     ) throws(JournalError) -> String? {
         upto = max(upto, segment.line?.durable ?? 0)
+        if let what = segment.newer { throw JournalError(.newer(what: what), file: path) }
         switch segment.line {
-        case nil: return "no whole line"
-        case .newerHead?, .unknown?:
-            let what = "line \(segment.number) at byte \(segment.offset) is of a kind that this one does not know"
-            throw JournalError(.newer(what: what), file: path)
+        case nil, .newerHead?, .unknown?: return segment.fault
         case .head(let log, let id, let generation)?:
             guard log == Text(name) else { return "the head of another log" }
             if self.id == nil { self.id = id.utf8 }

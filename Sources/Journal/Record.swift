@@ -16,8 +16,15 @@ public struct Record: Sendable {
     public let durable: UInt64
     /// What it says.
     public let operation: Operation
-    /// Where its line begins in the log, in bytes; `Log.read(at:)` finds it there again.
+    /// Where its line began in the log when that was opened, in bytes; `Log.read(at:)` finds it by this wherever it is.
     public let offset: UInt64
     /// The whole line.
     public let json: JSONValue
+}
+
+extension Record {
+    /// The same with another address.
+    func at(_ address: UInt64) -> Record {
+        Record(seq: seq, durable: durable, operation: operation, offset: address, json: json)
+    }
 }

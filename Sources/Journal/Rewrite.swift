@@ -66,14 +66,20 @@ struct Rewrite: ~Copyable {
     ///   - folder: the directory, open.
     ///   - kept: the path at which the old log stays; nil to let it go.
     consuming func replace(in folder: LogFile, keeping kept: String?) throws(SystemError) {
-        try flush()
-        try file.syncAll()
-        if let kept {
-            try system("link", kept) { unsafe link(path, kept) }
-            // Its second name first: the rename takes the first one away.
-            try folder.syncAll()
+        do throws(SystemError) {
+            try flush()
+            try file.syncAll()
+            if let kept {
+                try system("link", kept) { unsafe link(path, kept) }
+                // Its second name first: the rename takes the first one away.
+                try folder.syncAll()
+            }
+            try system("rename", path) { unsafe rename(path + ".new", path) }
+        } catch {
+            // The log is as it was.
+            unsafe unlink(path + ".new")
+            throw error
         }
-        try system("rename", path) { unsafe rename(path + ".new", path) }
         try folder.syncAll()
     }
 

@@ -3,7 +3,8 @@ internal import JSON
 
 /// Goes through a damaged log for its whole lines, and leaves the others where they are.
 ///
-/// What lies behind the last whole line is an unfinished batch, as ever. Numbers that any whole line tells of are used.
+/// What lies behind the last whole line is an unfinished batch, as ever; if the disk does not give it, nobody knows, and
+/// the log is refused. Numbers that any whole line tells of are used. Numbers that nobody has are lines that are lost.
 struct Salvage {
     private let path: String
     private let name: String
@@ -11,6 +12,10 @@ struct Salvage {
     private var durable: UInt64 = 0
     private var hasHead = false
     private var firstUnproven: UInt64?
+    /// Whether numbers rise by one: in a log that compaction wrote, only behind its seal.
+    private var isSealed = false
+    /// Lines that are skipped since the last record.
+    private var pending: [SetAside] = []
 
     /// Goes through a file.
     ///
@@ -28,21 +33,70 @@ struct Salvage {
         salvage.durable = proven
         var lastWhole: UInt64 = 0
         var survey = SegmentReader(file, to: size)
+        var unreadable: Segment?
         while let segment = try survey.next() {
-            guard let line = segment.line else { continue }
+            guard let line = segment.line else {
+                if segment.unreadable != nil { unreadable = segment }
+                continue
+            }
             lastWhole = segment.offset + segment.length
             salvage.durable = max(salvage.durable, line.durable ?? 0)
         }
         guard lastWhole > 0 else { return nil }
+        if let last = unreadable, last.offset >= lastWhole {
+            let why = "\(last.fault), and nothing behind it tells what it was"
+            throw JournalError(.damaged(offset: last.offset, line: last.number, why: why), file: file.path)
+        }
         var reader = SegmentReader(file, to: lastWhole)
         while let segment = try reader.next() {
-            guard let why = try salvage.take(segment, replay) else { continue }
-            skip(try onLog(file.path) { () throws(SystemError) in try SetAside(segment, of: file, why: why) })
+            let before = salvage.end.seq
+            let why = try salvage.take(segment, replay)
+            if let why {
+                let line = try onLog(file.path) { () throws(SystemError) in try SetAside(segment, of: file, why: why) }
+                salvage.pend(line, skip)
+            } else if case .record(let seq, _, _, _)? = segment.line, salvage.isSealed {
+                salvage.settle(before, seq - 1, file, segment.offset, segment.number, skip)
+            } else if case .seal? = segment.line {
+                salvage.isSealed = true
+                salvage.giveOut(skip)
+            }
         }
+        if salvage.isSealed, salvage.durable > salvage.end.seq {
+            salvage.settle(salvage.end.seq, salvage.durable, file, lastWhole, nil, skip)
+        }
+        salvage.giveOut(skip)
         salvage.end.bytes = lastWhole
         salvage.end.unproven = salvage.firstUnproven ?? lastWhole
         salvage.end.seq = max(salvage.end.seq, salvage.durable)
         return salvage.end
+    }
+
+    /// Keeps a skipped line until the next record shows how many are lost; not more than a few.
+    private mutating func pend(_ line: SetAside, _ skip: (SetAside) -> Void) {
+        if pending.count < 16 { return pending.append(line) }
+        var line = line
+        line.isAttributed = false
+        skip(line)
+    }
+
+    private mutating func giveOut(_ skip: (SetAside) -> Void) {
+        for line in pending { skip(line) }
+        pending = []
+    }
+
+    /// Gives out what was skipped behind one record and before the next, of which `last` is the number before.
+    ///
+    /// Numbers rise by one, so it is known how many records were there: if none, what was skipped hides nothing.
+    private mutating func settle(
+        _ before: UInt64, _ last: UInt64, _ file: LogFile, _ offset: UInt64, _ line: UInt64?, _ skip: (SetAside) -> Void
+    ) {
+        if last == before { for index in pending.indices { pending[index].isAttributed = true } }
+        let known = UInt64(pending.count { $0.isAttributed && $0.id != nil })
+        if last - before > known, pending.allSatisfy(\.isAttributed) {
+            let line = line ?? (pending.last.map { $0.line + 1 } ?? 1)
+            pending.append(SetAside(missing: (before + 1)...last, at: offset, line: line, of: file))
+        }
+        giveOut(skip)
     }
 
     private init(path: String, name: String) {
@@ -54,14 +108,13 @@ struct Salvage {
     private mutating func take(
         _ segment: Segment, _ replay: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> String? {
+        if let what = segment.newer { throw JournalError(.newer(what: what), file: path) }
         switch segment.line {
-        case nil: return "no whole line"
-        case .newerHead?, .unknown?:
-            let what = "line \(segment.number) at byte \(segment.offset) is of a kind that this one does not know"
-            throw JournalError(.newer(what: what), file: path)
-        case .head(let log, _, _)?:
+        case nil, .newerHead?, .unknown?: return segment.fault
+        case .head(let log, _, let generation)?:
             guard log == Text(name), !hasHead else { return "a head that does not belong here" }
             hasHead = true
+            isSealed = generation == 1
         case .seal(let upto, _)?: end.seq = max(end.seq, upto)
         case .sync(_, let settled)?: end.settled = max(end.settled, settled)
         case .record(let seq, let durable, let operation, let json)?:

@@ -9,12 +9,27 @@ struct Segment {
     let number: UInt64
     /// Nil when the bytes are not a whole line.
     let line: Line?
+    /// The first of its bytes that the disk does not give.
+    var unreadable: UInt64?
+
+    /// What of it this program does not know, for people; nil when it knows it all.
+    var newer: String? {
+        switch line {
+        case .newerHead(let format)?: "format \(format); this one knows format \(Line.format)"
+        case .unknown?: "line \(number) at byte \(offset) is of a kind that this one does not know"
+        default: nil
+        }
+    }
+
+    /// Why it is no line, for people.
+    var fault: String { unreadable.map { "the disk does not give it from byte \($0) on" } ?? "no whole line" }
 }
 
 /// Splits a log into segments, reading it in pieces; any bytes will do.
 ///
 /// A whole line that is glued to damaged bytes before it, because the newline between them is damaged, is found again:
-/// it may be the only witness that what it is glued to had been on disk.
+/// it may be the only witness that what it is glued to had been on disk. Pages that the disk does not give, such as a
+/// bad sector, are passed over; what touches one is no whole line.
 struct SegmentReader {
     private let file: LogFile
     private var buffer: [UInt8]
@@ -27,10 +42,18 @@ struct SegmentReader {
     private var number: UInt64 = 0
     private var glued: Segment?
     private var scratch: [UInt8] = []
+    /// Pages that could not be read and are not split yet, in their order.
+    private var unreadable: [Range<UInt64>] = []
+
+    /// Whether the kernel is to forget what has been read.
+    private let forgets: Bool
 
     /// Reads from one offset to another.
-    init(_ file: LogFile, from offset: UInt64 = 0, to end: UInt64, chunk: Int = 1 << 20) {
+    ///
+    /// - Parameter forgets: whether what has been read leaves the kernel's memory again, for a look at a large log.
+    init(_ file: LogFile, from offset: UInt64 = 0, to end: UInt64, chunk: Int = 1 << 20, forgets: Bool = false) {
         self.file = file
+        self.forgets = forgets
         self.end = max(offset, end)
         base = offset
         buffer = [UInt8](repeating: 0, count: Int(min(UInt64(chunk + Line.limit), self.end - offset)))
@@ -56,7 +79,14 @@ struct SegmentReader {
         let length = base + UInt64(unread.upperBound) - offset
         guard length > 0 else { return nil }
         unread = unread.upperBound..<unread.upperBound
-        return Segment(offset: offset, length: length, number: number + 1, line: nil)
+        return noLine(offset, offset + length, number + 1)
+    }
+
+    /// The segment of bytes that are no line.
+    private mutating func noLine(_ offset: UInt64, _ stop: UInt64, _ number: UInt64) -> Segment {
+        unreadable.removeAll { $0.upperBound <= offset }
+        let first = unreadable.first.flatMap { $0.lowerBound < stop ? max(offset, $0.lowerBound) : nil }
+        return Segment(offset: offset, length: stop - offset, number: number, line: nil, unreadable: first)
     }
 
     /// Reads on; false at the end.
@@ -71,13 +101,37 @@ struct SegmentReader {
         let start = base + UInt64(rest)
         let room = Int(min(UInt64(buffer.count - rest), end - min(start, end)))
         guard room > 0 else { return false }
-        do {
-            let count = try file.read(into: &buffer, rest..<(rest + room), at: start)
-            if count < room { end = start + UInt64(count) }
-            unread = 0..<(rest + count)
-            return count > 0
-        } catch { throw JournalError(.io(error), file: file.path) }
+        var done = 0
+        while done < room {
+            do {
+                let count = try file.read(into: &buffer, (rest + done)..<(rest + room), at: start + UInt64(done))
+                if count == 0 { end = start + UInt64(done); break }
+                done += count
+            } catch {
+                guard error.isUnreadable else { throw JournalError(.io(error), file: file.path) }
+                done += passOver(start + UInt64(done), rest + done, room - done)
+            }
+        }
+        unread = 0..<(rest + done)
+        if forgets { file.dropCache(upTo: start + UInt64(done)) }
+        return done > 0
     }
+
+    /// Takes the rest of a page as NULs, which no line has; returns its length.
+    private mutating func passOver(_ offset: UInt64, _ index: Int, _ room: Int) -> Int {
+        let length = min(room, Self.page - Int(offset % UInt64(Self.page)))
+        for index in index..<(index + length) { buffer[index] = 0 }
+        let range = offset..<(offset + UInt64(length))
+        if let last = unreadable.last, last.upperBound == offset {
+            unreadable[unreadable.count - 1] = last.lowerBound..<range.upperBound
+        } else {
+            unreadable.append(range)
+        }
+        return length
+    }
+
+    /// The least that a disk gives or does not.
+    private static let page = 4096
 
     private func newline(from start: Int) -> Int? {
         unsafe buffer.withUnsafeBytes { bytes in
@@ -99,9 +153,9 @@ struct SegmentReader {
         if let (cut, line) = findGlued(start + 1, newline) {
             let middle = base + UInt64(cut)
             glued = Segment(offset: middle, length: stop - middle, number: number, line: line)
-            return Segment(offset: offset, length: middle - offset, number: number, line: nil)
+            return noLine(offset, middle, number)
         }
-        return Segment(offset: offset, length: stop - offset, number: number, line: nil)
+        return noLine(offset, stop, number)
     }
 
     private mutating func findGlued(_ start: Int, _ newline: Int) -> (cut: Int, line: Line)? {

@@ -84,6 +84,9 @@ extension SystemError {
     /// Whether the disk, or the share of it that the user or the process may use, is full.
     var isFullDisk: Bool { code == ENOSPC || code == EDQUOT || code == EFBIG }
 
+    /// Whether a read that failed so met bytes that the disk does not give, such as a bad sector.
+    var isUnreadable: Bool { code == EIO || code == EBADMSG }
+
     /// Whether a write that failed so leaves a file that can be cut back and used further.
     ///
     /// Only of a write: the same numbers from a sync mean that data is lost.

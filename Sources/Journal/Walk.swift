@@ -37,6 +37,8 @@ struct Walk {
     /// Good records above `durable`.
     private var unproven: [(seq: UInt64, offset: UInt64)] = []
     private var fault: Fault?
+    /// The first bytes that the disk does not give: never an unfinished batch, since what they were is not known.
+    private var unreadable: Fault?
     /// The lowest number of the whole records at and behind the fault.
     private var lowestBehind = UInt64.max
     /// Whether a head or seal is at or behind the fault: these are on disk before anything else is written.
@@ -44,12 +46,12 @@ struct Walk {
 
     /// Walks through a file, handing each good record to `replay`; up to `proven` another log says that it was on disk.
     static func through(
-        _ file: LogFile, size: UInt64, name: String, proven: UInt64 = 0,
+        _ file: LogFile, size: UInt64, name: String, proven: UInt64 = 0, forgets: Bool = false,
         replay: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> End {
         var walk = Walk(path: file.path, name: name)
         if proven > 0 { walk.durable = proven }
-        var reader = SegmentReader(file, to: size)
+        var reader = SegmentReader(file, to: size, forgets: forgets)
         while let segment = try reader.next() {
             if let record = try walk.take(segment) { try replay(record) }
         }
@@ -63,15 +65,15 @@ struct Walk {
 
     /// Takes the next segment; gives its record if it is a good one.
     private mutating func take(_ segment: Segment) throws(JournalError) -> Record? {
-        if case .newerHead(let format)? = segment.line {
-            throw newer("format \(format); this one knows format \(Line.format)")
-        }
-        if case .unknown? = segment.line {
-            throw newer("line \(segment.number) at byte \(segment.offset) is of a kind that this one does not know")
-        }
+        if let what = segment.newer { throw JournalError(.newer(what: what), file: path) }
         if let proven = segment.line?.durable { prove(proven) }
+        if segment.unreadable != nil, unreadable == nil {
+            unreadable = Fault(offset: segment.offset, line: segment.number, why: segment.fault)
+        }
         if fault == nil {
-            guard let why = check(segment.line) else { return accept(segment) }
+            guard let why = segment.unreadable == nil ? check(segment.line) : segment.fault else {
+                return accept(segment)
+            }
             fault = Fault(offset: segment.offset, line: segment.number, why: why)
         }
         switch segment.line {
@@ -144,6 +146,7 @@ struct Walk {
         if let fault, hasProofBehind || lowestBehind <= proven || isShort {
             throw damaged(Fault(offset: fault.offset, line: fault.line, why: "\(fault.why), \(proof)"))
         }
+        if let unreadable { throw damaged(unreadable) }
         guard !isShort, isSealed else {
             let why = isShort ? "the log ends at seq \(end.seq), \(proof)" : "no seal ends the gaps"
             throw damaged(Fault(offset: end.bytes, line: lastLine + 1, why: why))
@@ -155,9 +158,5 @@ struct Walk {
 
     private func damaged(_ fault: Fault) -> JournalError {
         JournalError(.damaged(offset: fault.offset, line: fault.line, why: fault.why), file: path)
-    }
-
-    private func newer(_ what: String) -> JournalError {
-        JournalError(.newer(what: what), file: path)
     }
 }

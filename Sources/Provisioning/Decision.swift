@@ -54,11 +54,6 @@ public struct Decision: Sendable {
         self.isChange = isChange
         self.profile = profile
     }
-
-    /// The new state of the device, if it changes.
-    public var change: Device? {
-        if isChange, case .success(let device, _) = outcome { device } else { nil }
-    }
 }
 
 extension ProvisionRequest {

@@ -58,7 +58,7 @@ extension DeviceProfile {
     }
 
     /// Reads what `write` wrote.
-    public init(_ json: JSONValue) throws(InvalidRecord) {
+    public convenience init(_ json: JSONValue) throws(InvalidRecord) {
         guard let id = json["id"]?["id"]?.text else { throw InvalidRecord("profile without id") }
         try self.init(json, id: id, createdTime: json["createdTime"]?.integer ?? 0)
     }
@@ -69,7 +69,7 @@ extension DeviceProfile {
     ///   - json: the body, as protocol.md 10.3.
     ///   - id: the profile's id, new or known.
     ///   - createdTime: milliseconds since 1970.
-    public init(_ json: JSONValue, id: Text, createdTime: Int64) throws(InvalidRecord) {
+    public convenience init(_ json: JSONValue, id: Text, createdTime: Int64) throws(InvalidRecord) {
         guard let name = json["name"]?.text, !name.isEmpty else {
             throw InvalidRecord("Device profile name should be specified!")
         }

@@ -47,23 +47,25 @@ public struct ProfileSettings: Hashable, Sendable {
 }
 
 /// A device profile: what the devices of one kind have in common, and how they get their identity.
-public struct DeviceProfile: Sendable {
+///
+/// A class, since it has many parts, is never changed, only replaced, and is handed on with every request.
+public final class DeviceProfile: Sendable {
     /// UUID, 36 characters.
     public let id: Text
     /// Unique among the profiles.
-    public var name: Text
+    public let name: Text
     /// Milliseconds since 1970.
     public let createdTime: Int64
     /// For people.
-    public var description: Text?
+    public let description: Text?
     /// How requests are treated.
-    public var strategy: ProvisionStrategy
+    public let strategy: ProvisionStrategy
     /// The key by which a request names the profile; unique among the profiles.
-    public var provisionKey: Text?
+    public let provisionKey: Text?
     /// What proves that a device belongs here; a profile without one answers NOT_FOUND.
-    public var provisionSecret: Secret?
+    public let provisionSecret: Secret?
     /// Nearhub's own settings.
-    public var settings: ProfileSettings
+    public let settings: ProfileSettings
 
     /// A profile of the given values.
     public init(
@@ -82,6 +84,13 @@ public struct DeviceProfile: Sendable {
 }
 
 extension DeviceProfile {
+    /// The same profile with another key and secret.
+    public func with(provisionKey: Text?, provisionSecret: Secret?) -> DeviceProfile {
+        DeviceProfile(
+            id: id, name: name, createdTime: createdTime, description: description, strategy: strategy,
+            provisionKey: provisionKey, provisionSecret: provisionSecret, settings: settings)
+    }
+
     /// The secret of one device: base64url of HMAC-SHA256(profile secret, "nearhub-device-v1" NUL name) (protocol.md D5).
     public func derivedSecret(deviceName: Text) -> [UInt8]? {
         guard let provisionSecret else { return nil }

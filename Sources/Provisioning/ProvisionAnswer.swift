@@ -73,6 +73,7 @@ public struct ProvisionAnswer: Sendable {
 
     private mutating func begin(_ credentials: Credentials) {
         json.bytes.reserveCapacity(320)
+        furtherEnds.reserveCapacity(4)
         json.beginObject()
         switch credentials.type {
         case .accessToken:

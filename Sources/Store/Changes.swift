@@ -3,18 +3,17 @@ internal import Provisioning
 /// A change that is applied and not on disk yet, with what it takes to undo it.
 struct Change {
     /// What was there before.
-    enum Old {
-        case profile(DeviceProfile?)
-        case device(Registry.Located?)
+    indirect enum Old {
+        case profile(DeviceProfile)
+        case device(Registry.Located)
     }
 
     let event: Event
     let offset: UInt64
     /// The number of its record in its log.
     let seq: UInt64
-    let old: Old
-
-    var isOfDevice: Bool { if case .device = old { true } else { false } }
+    /// Nil when it is new.
+    let old: Old?
 }
 
 /// All changes that are not on disk yet, oldest first.
@@ -25,7 +24,7 @@ struct Changes {
 
     /// Forgets those that are on disk: the first ones, since a group takes all that is staged.
     mutating func settle(profiles: UInt64, devices: UInt64) {
-        let pending = changes.firstIndex { $0.seq > ($0.isOfDevice ? devices : profiles) }
+        let pending = changes.firstIndex { $0.seq > ($0.event.isOfDevice ? devices : profiles) }
         changes.removeSubrange(..<(pending ?? changes.count))
     }
 

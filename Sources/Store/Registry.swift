@@ -6,8 +6,17 @@ internal import Provisioning
 enum Event {
     case profile(DeviceProfile)
     case profileDeleted(id: Text)
-    case device(Device)
+    /// Boxed, since a device has many parts and its event is kept until it is on disk.
+    indirect case device(Device)
     case deviceDeleted(id: Text)
+
+    /// Whether it is one of devices.jsonl.
+    var isOfDevice: Bool {
+        switch self {
+        case .device, .deviceDeleted: true
+        case .profile, .profileDeleted: false
+        }
+    }
 }
 
 /// What exists: the profiles themselves, and where in the log the devices are.
@@ -20,14 +29,39 @@ struct Registry {
         let offset: UInt64
     }
 
-    /// Reads a device back from the log.
-    typealias Reader = (UInt64) throws(JournalError) -> Device
+    /// What a device is found by.
+    enum Key {
+        case id(Text)
+        case name(Text)
+        case credentialsId(Text)
+
+        /// Reads the candidates of this key until one has it.
+        func find(
+            in candidates: [UInt64], _ read: (UInt64) throws(JournalError) -> Device
+        ) throws(JournalError) -> Located? {
+            for offset in candidates {
+                let device = try read(offset)
+                if isKey(of: device) { return Located(device: device, offset: offset) }
+            }
+            return nil
+        }
+
+        private func isKey(of device: Device) -> Bool {
+            switch self {
+            case .id(let id): device.id == id
+            case .name(let name): device.name == name
+            case .credentialsId(let id): device.credentials.id == id
+            }
+        }
+    }
 
     private(set) var profiles: [Text: DeviceProfile] = [:]
     private var profileByKey: [Text: Text] = [:]
     private var deviceCounts: [Text: UInt32] = [:]
     /// Devices that wait for their first SUCCESS.
     private(set) var unprovisionedCount = 0
+    /// How many devices are there whose newest state cannot be known.
+    var heldBack = 0
     private(set) var byId: HashIndex
     private var byName: HashIndex
     private var byCredentialsId: HashIndex
@@ -47,16 +81,13 @@ struct Registry {
     /// Devices whose profile is not there, as after a restore of an older profiles.jsonl.
     var orphanCount: UInt32 { deviceCounts.filter { profiles[$0.key] == nil }.values.reduce(0, +) }
 
-    func device(id: Text, _ read: Reader) throws(JournalError) -> Located? {
-        try find(byId.candidates(id.utf8), read) { $0.id == id }
-    }
-
-    func device(named name: Text, _ read: Reader) throws(JournalError) -> Located? {
-        try find(byName.candidates(name.utf8), read) { $0.name == name }
-    }
-
-    func device(holding credentialsId: Text, _ read: Reader) throws(JournalError) -> Located? {
-        try find(byCredentialsId.candidates(credentialsId.utf8), read) { $0.credentials.id == credentialsId }
+    /// Where a device may be that is found by the given key: all that have it, and rarely one that has not.
+    func candidates(_ key: Key) -> [UInt64] {
+        switch key {
+        case .id(let id): byId.candidates(id.utf8)
+        case .name(let name): byName.candidates(name.utf8)
+        case .credentialsId(let id): byCredentialsId.candidates(id.utf8)
+        }
     }
 
     /// Takes in an event.
@@ -92,20 +123,18 @@ struct Registry {
     ///   - event: what `apply` took in.
     ///   - offset: where its line was.
     ///   - old: what the device or the profile was before.
-    mutating func revert(_ event: Event, at offset: UInt64, to old: Change.Old) {
-        switch (event, old) {
-        case (.profile(let profile), .profile(let old)):
+    mutating func revert(_ event: Event, at offset: UInt64, to old: Change.Old?) {
+        switch event {
+        case .profile(let profile):
             forgetKey(of: profile.id)
             profiles[profile.id] = nil
-            if let old { apply(.profile(old), at: 0) }
-        case (.profileDeleted, .profile(let old)):
-            if let old { apply(.profile(old), at: 0) }
-        case (.device(let device), .device(let old)):
-            remove(Located(device: device, offset: offset))
-            if let old { apply(.device(old.device), at: old.offset) }
-        case (.deviceDeleted, .device(let old)):
-            if let old { apply(.device(old.device), at: old.offset) }
-        default: preconditionFailure("an event of one log with the past of another")
+        case .device(let device): remove(Located(device: device, offset: offset))
+        case .profileDeleted, .deviceDeleted: break
+        }
+        switch old {
+        case .profile(let old): apply(.profile(old), at: 0)
+        case .device(let old): apply(.device(old.device), at: old.offset)
+        case nil: break
         }
     }
 
@@ -131,16 +160,6 @@ struct Registry {
         byCredentialsId.remove(old.device.credentials.id.utf8, at: old.offset)
         deviceCounts[old.device.profile, default: 1] -= 1
         if old.device.provisioned == nil { unprovisionedCount -= 1 }
-    }
-
-    private func find(
-        _ candidates: [UInt64], _ read: Reader, _ isIt: (Device) -> Bool
-    ) throws(JournalError) -> Located? {
-        for offset in candidates {
-            let device = try read(offset)
-            if isIt(device) { return Located(device: device, offset: offset) }
-        }
-        return nil
     }
 }
 

@@ -18,7 +18,9 @@ extension Registry {
             case .deviceDeleted(let id), .profileDeleted(let id): id
             case .profile(let profile): profile.id
             }
-        let old = try device(id: id) { (offset) throws(JournalError) in try earlier.device(at: offset) }
+        let old = try Key.id(id).find(in: candidates(.id(id))) { (offset) throws(JournalError) in
+            try earlier.device(at: offset)
+        }
         apply(event, at: record.offset, replacing: old)
     }
 }

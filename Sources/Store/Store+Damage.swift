@@ -18,6 +18,9 @@ extension Store {
         recoveries.first { $0.file.hasSuffix("/\(log).jsonl") }?.damaged ?? 0
     }
 
+    /// How many devices are not served because a damaged line may have been about them.
+    public var heldBackDevices: Int { registry.heldBack }
+
     typealias Opened = (opened: (log: Log, recovery: Recovery), damaged: [SetAside])
 
     /// Refuses a state one of whose logs was emptied or deleted: each log proves the other one.
@@ -38,17 +41,17 @@ extension Store {
     }
 
     static func openProfiles(
-        _ directory: String, _ registry: inout Registry, _ damage: Damage
+        _ directory: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch
     ) throws(JournalError) -> Opened {
         var newest: [Text: UInt64] = [:]
-        let found = try open(directory, "profiles", &registry, damage) {
+        let found = try open(directory, "profiles", &registry, damage, watch) {
             (registry, record, earlier) throws(JournalError) in
             try registry.replay(profile: record, earlier)
             if let id = record.json["profile"]?["id"]?["id"]?.text { newest[id] = record.offset }
         }
         // What a damaged line said is not known: it may have ended the profile, or changed its secret.
         for line in found.damaged {
-            for (id, offset) in newest where offset < line.offset && (line.id == nil || Text(line.id ?? "") == id) {
+            for (id, offset) in newest where offset < line.offset && line.mayBeAbout(id.utf8) {
                 registry.withdraw(profile: id)
             }
         }
@@ -56,34 +59,62 @@ extension Store {
     }
 
     static func openDevices(
-        _ directory: String, _ registry: inout Registry, _ damage: Damage, proven: UInt64
+        _ directory: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch, proven: UInt64
     ) throws(JournalError) -> Opened {
-        var newest: [Text: UInt64] = [:]
-        let found = try open(directory, "devices", &registry, damage, proven: proven) {
+        let found = try open(directory, "devices", &registry, damage, watch, proven: proven) {
             (registry, record, earlier) throws(JournalError) in
             try registry.replay(device: record, earlier)
         }
-        for line in found.damaged {
-            if let id = line.id { newest[Text(id)] = line.offset }
-        }
-        for (id, offset) in newest {
-            let old = try registry.device(id: id) { (offset) throws(JournalError) in
-                try Self.device(in: found.opened.log, at: offset)
-            }
-            if let old, old.offset < offset { registry.lose(old, at: offset) }
-        }
+        if !found.damaged.isEmpty { try holdBack(found.damaged, in: found.opened.log, &registry) }
         return found
     }
 
+    /// Takes from the registry which state a device has, if a damaged line behind it may have been about it.
+    ///
+    /// What a line said whose id is not known, nobody knows: it may have changed or ended any device before it.
+    private static func holdBack(
+        _ damaged: [SetAside], in log: Log, _ registry: inout Registry
+    ) throws(JournalError) {
+        let unattributed = damaged.lazy.filter { !$0.isAttributed }.map(\.offset).max() ?? 0
+        let attributed = damaged.filter { $0.isAttributed && $0.id != nil }
+        var lost: [Registry.Located] = []
+        let last = damaged.map(\.offset).max() ?? 0
+        var next: UInt64? = 0
+        while let cursor = next, cursor <= last {
+            next = try log.records(from: cursor, limit: 1024) { (record) throws(JournalError) in
+                guard record.offset <= last, let device = try? Device(record),
+                    registry.isNewest(device.id, at: record.offset)
+                else { return }
+                let isLost =
+                    record.offset < unattributed
+                    || attributed.contains { $0.offset > record.offset && $0.mayBeAbout(device.id.utf8) }
+                if isLost { lost.append(Registry.Located(device: device, offset: record.offset)) }
+            }
+        }
+        for device in lost { registry.lose(device, at: heldBack) }
+        registry.heldBack = lost.count
+    }
+
+    /// Where the index has a device whose newest state cannot be known: no line is there.
+    private static let heldBack = HashIndex.maximumOffset
+
     private static func open(
-        _ directory: String, _ name: String, _ registry: inout Registry, _ damage: Damage, proven: UInt64 = 0,
+        _ directory: String, _ name: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch,
+        proven: UInt64 = 0,
         _ replay: (inout Registry, Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> Opened {
         let empty = registry
+        var count = 0
+        func take(_ record: Record, _ earlier: EarlierRecords) throws(JournalError) {
+            count += 1
+            if count % 256 == 0 {
+                try watch(Reading(file: earlier.file, bytes: record.offset, size: earlier.size))
+            }
+            try replay(&registry, record, earlier)
+        }
         do {
             let opened = try Log.open(directory: directory, name: name, proven: proven) {
-                (record, earlier) throws(JournalError) in
-                try replay(&registry, record, earlier)
+                (record, earlier) throws(JournalError) in try take(record, earlier)
             }
             return (opened, [])
         } catch {
@@ -92,14 +123,22 @@ extension Store {
         registry = empty
         var damaged: [SetAside] = []
         let opened = try Log.open(
-            directory: directory, name: name, proven: proven, skippingDamage: { damaged.append($0) }
+            directory: directory, name: name, proven: proven, skippingDamage: { keep($0, in: &damaged) }
         ) { (record, earlier) throws(JournalError) in
-            try replay(&registry, record, earlier)
+            try take(record, earlier)
         }
         return (opened, damaged)
     }
 
+    /// Keeps a damaged line; of many only the place of the last, which then may have been about anybody.
+    private static func keep(_ line: SetAside, in damaged: inout [SetAside]) {
+        if damaged.count < 100 { return damaged.append(line) }
+        damaged[damaged.count - 1] = line
+        damaged[damaged.count - 1].isAttributed = false
+    }
+
     static func device(in log: Log, at offset: UInt64) throws(JournalError) -> Device {
+        if offset == heldBack { throw JournalError(.lost, file: "devices.jsonl") }
         let record = try log.read(at: offset)
         do { return try Device(record) } catch {
             throw JournalError(.unreadable(why: error.description), file: "devices.jsonl")

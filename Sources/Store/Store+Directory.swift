@@ -27,16 +27,16 @@ extension Store: DeviceDirectory {
     public func profile(named name: Text) -> DeviceProfile? { profiles.first { $0.name == name } }
 
     /// The device of this id.
-    public func device(id: Text) throws(JournalError) -> Device? { try registry.device(id: id, read)?.device }
+    public func device(id: Text) throws(JournalError) -> Device? { try find(.id(id))?.device }
 
     /// The device of exactly this name.
     public func device(named name: Text) throws(JournalError) -> Device? {
-        try registry.device(named: name, read)?.device
+        try find(.name(name))?.device
     }
 
     /// The device whose credentials have this id.
     public func device(holding credentialsId: Text) throws(JournalError) -> Device? {
-        try registry.device(holding: credentialsId, read)?.device
+        try find(.credentialsId(credentialsId))?.device
     }
 
     /// How many devices the profile has.

@@ -61,13 +61,13 @@ extension Store {
 
     /// The newest state of a device that is on disk, and the number of its line; nil when there is none.
     public func durableDevice(id: Text) throws(JournalError) -> (device: Device, seq: UInt64)? {
-        guard let found = try registry.device(id: id, read), !devicesLog.isStaged(found.offset) else { return nil }
+        guard let found = try find(.id(id)), !devicesLog.isStaged(found.offset) else { return nil }
         return (found.device, try devicesLog.read(at: found.offset).seq)
     }
 
     /// The number of a device's newest line, on disk or on its way there; 0 when there is none.
     public func seq(of device: Device) throws(JournalError) -> UInt64 {
-        guard let found = try registry.device(id: device.id, read) else { return 0 }
+        guard let found = try find(.id(device.id)) else { return 0 }
         return try devicesLog.read(at: found.offset).seq
     }
 
@@ -76,7 +76,8 @@ extension Store {
 
     /// How many devices have their newest line behind a place; goes through the index in memory.
     public func deviceCount(behind place: Log.Place) throws(JournalError) -> Int {
-        registry.byId.count(from: try devicesLog.offset(of: place))
+        // Those that are held back under serve-rest have no line.
+        registry.byId.count(from: try devicesLog.address(of: place)) - registry.heldBack
     }
 
     /// How many devices wait for their first SUCCESS.

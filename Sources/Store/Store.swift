@@ -20,12 +20,18 @@ public final class Store {
     /// The id of the device log.
     let devicesId: Text
     let journal: Journal
+    /// Called when a log has been written anew while it was used, or could not be; of failures in a row only with the first.
+    public var onCompaction: ((String, Log.Moved) -> Void)?
+    var compactions: Compactions
     /// Called when the disk takes no writes any more, and with nil when it takes them again.
     public var onSuspension: ((Journal.Suspension?) -> Void)?
     /// What opening the logs found, for people.
     public let recoveries: [Recovery]
     /// The damaged lines that are not served.
     public let damagedLines: [SetAside]
+    /// Called when no device is added any more, to keep room for a compaction, and with nil when devices are again.
+    public var onShortage: ((Shortage?) -> Void)?
+    var reserve: Reserve
     var registry: Registry
     private var gate = ReplyGate()
     var windows: RepeatWindows
@@ -39,20 +45,24 @@ public final class Store {
     ///   - directory: the locked state directory.
     ///   - damage: what to do with damaged logs.
     ///   - retryInterval: time from one try to the next while the disk takes no writes.
+    ///   - firstCompaction: how long after the start a log may first be written anew unless somebody wants that.
+    ///   - watch: is told now and then how far it is, and may end it; then what is stored has not changed.
     ///   - onFailure: ends the process when a sync failed; called on the committer's thread.
     /// - Throws: damage and failures of the disk.
     public init(
         _ directory: consuming StateDirectory, damage: Damage = .refuse,
-        retryInterval: Duration = Journal.retryInterval,
+        retryInterval: Duration = Journal.retryInterval, firstCompaction: Duration = .seconds(60),
+        watch: @escaping ReadingWatch = { _ in },
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(JournalError) {
         try Self.checkBothThere(directory.path)
         var random = SystemRandom()
         var registry = Registry(seed: random.next())
-        let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage)
+        let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage, watch)
         let own = try Self.openOwn(directory.path, damage)
         let proven = try Self.proven(directory.path, own.upstream.content, damage)
-        let (devices, damagedDevices) = try Self.openDevices(directory.path, &registry, damage, proven: proven)
+        let (devices, damagedDevices) = try Self.openDevices(
+            directory.path, &registry, damage, watch, proven: proven)
         self.registry = registry
         damagedLines = damagedProfiles + damagedDevices + own.damaged
         profilesLog = profiles.log
@@ -66,11 +76,15 @@ public final class Store {
         marks = Marks(profiles: profilesLog.seq, devices: devicesLog.seq, settled: devicesLog.settled)
         journal = try Journal(
             [profilesLog, devicesLog, identity.log, upstream.log], retryInterval: retryInterval, onFailure: onFailure)
+        reserve = Reserve(directory.path)
         self.directory = directory
+        compactions = Compactions(firstLook: firstCompaction)
         marksDue = windows.isOpen ? .monotonic + .seconds(1) : nil
         journal.onDurable = { [unowned self] in release() }
         journal.onTakenBack = { [unowned self] in takeBack() }
         journal.onResumed = { [unowned self] in resume() }
+        journal.onMoved = { [unowned self] log, outcome in moved(log, outcome) }
+        knowRecords()
         try keepIdentity()
     }
 
@@ -109,10 +123,11 @@ public final class Store {
     ///   - now: milliseconds since 1970.
     /// - Throws: `.lineTooLong`, `.suspended` and the like; then nothing has changed.
     public func put(_ device: Device, now: Int64) throws(JournalError) {
-        guard devicesLog.size < HashIndex.maximumOffset - (1 << 30) else {
+        guard devicesLog.nextAddress < HashIndex.maximumOffset - (1 << 30) else {
             throw JournalError(.exhausted, file: "devices.jsonl")
         }
-        let old = try registry.device(id: device.id, read)
+        let old = try find(.id(device.id))
+        if old == nil { try checkReserve() }
         let offset = try devicesLog.append(.put, at: now) { json in
             json.name("device")
             device.write(to: &json)
@@ -120,8 +135,9 @@ public final class Store {
         if let provisioned = device.provisioned, provisioned.seq == nil {
             windows.provisioned(seq: devicesLog.seq, now: monotonicSeconds())
         }
-        registry.apply(.device(device), at: offset, replacing: old)
-        note(Change(event: .device(device), offset: offset, seq: devicesLog.seq, old: .device(old)))
+        let event = Event.device(device)
+        registry.apply(event, at: offset, replacing: old)
+        note(Change(event: event, offset: offset, seq: devicesLog.seq, old: old.map(Change.Old.device)))
     }
 
     /// Writes a new state of a profile.
@@ -133,7 +149,7 @@ public final class Store {
         note(
             Change(
                 event: .profile(profile), offset: offset, seq: profilesLog.seq,
-                old: .profile(registry.profiles[profile.id])))
+                old: registry.profiles[profile.id].map(Change.Old.profile)))
         registry.apply(.profile(profile), at: offset)
     }
 
@@ -149,7 +165,7 @@ public final class Store {
         note(
             Change(
                 event: .profileDeleted(id: profile.id), offset: offset, seq: profilesLog.seq,
-                old: .profile(registry.profiles[profile.id])))
+                old: registry.profiles[profile.id].map(Change.Old.profile)))
         registry.apply(.profileDeleted(id: profile.id), at: offset)
     }
 
@@ -215,9 +231,15 @@ public final class Store {
     private func release() {
         changes.settle(profiles: profilesLog.durableSeq, devices: devicesLog.durableSeq)
         while let reply = gate.next(through: journal.durablePosition) { reply(nil) }
+        wroteMore()
     }
 
     // MARK: - Reading
+
+    /// The device of a key, read back.
+    func find(_ key: Registry.Key) throws(JournalError) -> Registry.Located? {
+        try key.find(in: registry.candidates(key), read)
+    }
 
     func read(_ offset: UInt64) throws(JournalError) -> Device {
         try Self.device(in: devicesLog, at: offset)
@@ -236,7 +258,7 @@ public final class Store {
         var left = limit
         while let cursor = next, left > 0, left == limit || .monotonic < deadline {
             let slice = min(left, 32)
-            next = try devicesLog.records(from: cursor, limit: slice) { (record) throws(JournalError) in
+            next = try devicesLog.records(after: cursor, limit: slice) { (record) throws(JournalError) in
                 guard let device = try? Device(record), registry.isNewest(device.id, at: record.offset) else { return }
                 body(device)
             }
@@ -255,14 +277,18 @@ extension Store: EventSource {
     /// Readable when a group is on disk.
     public var descriptor: CInt? { journal.descriptor }
 
-    /// Time until the logs want a mark, or until the disk is tried again.
+    /// Time until the logs want a mark, until the disk is tried again, or until there may be dead lines.
     public var timeout: Duration? {
-        journal.timeout ?? [marksDue, upstream.due].compactMap { $0 }.min().map { $0 - .monotonic }
+        let marks =
+            journal.timeout ?? [marksDue, upstream.due].compactMap { $0 }.min().map { $0 - .monotonic }
+        guard let compaction = compactionTimeout else { return marks }
+        return min(marks ?? compaction, compaction)
     }
 
     /// Releases what has become durable, and keeps the marks.
     public func run() {
         journal.run()
+        lookForDead()
         guard suspension == nil else { return }
         if let due = upstream.due, due <= .monotonic { bearWitness() }
         guard let due = marksDue, due <= .monotonic else { return }

@@ -83,8 +83,6 @@ struct RestoreCommand: ParsableCommand {
 private func inProgress<Result>(
     _ what: String, _ body: (inout Progress) throws(BackupError) -> Result
 ) throws(Failure) -> Result {
-    // A file that reaches the limit of its size is a full disk (setrlimit(2)).
-    _ = signal(SIGXFSZ, SIG_IGN)
     var progress = Progress(what)
     defer { progress.end() }
     do { return try body(&progress) } catch { throw Failure(error) }

@@ -5,6 +5,8 @@ internal import Glibc
 
 /// Runs what the arguments say, tells failures in one line, and ends the process.
 func runCommandLine() -> Never {
+    // A file that reaches the limit of its size is a full disk (setrlimit(2)).
+    _ = signal(SIGXFSZ, SIG_IGN)
     do {
         var command = try Nearhub.parseAsRoot()
         try command.run()

@@ -1,5 +1,7 @@
 internal import ArgumentParser
+internal import ControlClient
 internal import Daemon
+internal import Glibc
 internal import JSON
 
 /// The command `nearhub log`.
@@ -88,25 +90,47 @@ struct LogCompact: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "compact", abstract: "Write the logs anew without what later lines have replaced.",
         discussion: """
-            The hub must be stopped. Every line that stays is copied as it is, and verified. A power cut meanwhile leaves \
-            the old log or the new one, whole.
+            A running hub does it while it serves; one that is stopped needs no hub. Every line that stays is copied as \
+            it is, and verified. A power cut meanwhile leaves the old log or the new one, whole. A hub also does it by \
+            itself when more than half of a log over 1 MiB is replaced. With --state it is the logs of that directory, \
+            which no hub may use. With --json: {"logs":[{"text"}]}.
 
-              systemctl stop nearhub && nearhub log compact && systemctl start nearhub
+              nearhub log compact
 
             Exit status: 0 done, 65 a log is damaged, 74 the disk failed or has no room, 75 a hub uses the logs.
             """)
 
+    @OptionGroup var options: HubOptions
     @Option(help: ArgumentHelp("The state directory.", valueName: "directory"), completion: .directory)
-    var state = ServeOptions.defaultStateDirectory
+    var state: String?
 
     func run() throws {
+        let compacted = try state.map(stopped) ?? running() ?? stopped(ServeOptions.defaultStateDirectory)
+        guard options.json else { return try Output.write(compacted.joined(separator: "\n")) }
+        let logs = compacted.map { JSONValue.object(JSONObject([.init(name: "text", value: .text(Text($0)))])) }
+        try Output.write(.object(JSONObject([.init(name: "logs", value: .array(logs))])))
+    }
+
+    private func stopped(_ state: String) throws -> [String] {
         var progress = Progress("log compact")
-        let compacted: [String]
-        do {
-            defer { progress.end() }
-            compacted = try Daemon.compactLogs(state) { progress.show($0, of: $1) }
+        defer { progress.end() }
+        let compacted = try Daemon.compactLogs(state) { progress.show($0, of: $1) }
+        return compacted.isEmpty ? ["\(state): nothing is replaced, nothing was changed"] : compacted
+    }
+
+    /// Nil when no hub runs.
+    private func running() throws -> [String]? {
+        let hub = try options.hub()
+        guard (try? hub.status()) != nil else { return nil }
+        var progress = Progress("log compact")
+        defer { progress.end() }
+        let logs = try hub.compactLogs(pause: { usleep(100_000) }, progress: { progress.show($0, of: $1) })
+        if let (log, failure) = logs.lazy.compactMap({ log in log.failure.map { (log.log, $0) } }).first {
+            throw Failure(.inputOutput, "log compact", "\(log).jsonl stays as it is: \(failure)", "see the hub's log")
         }
-        for line in compacted { try Output.write(line) }
-        if compacted.isEmpty { try Output.write("\(state): nothing is replaced, nothing was changed") }
+        return logs.map { log in
+            guard let bytes = log.bytes else { return "\(log.log).jsonl: nothing is replaced, nothing was changed" }
+            return "\(log.log).jsonl: \(bytes.now) bytes; before it had \(bytes.before) bytes"
+        }
     }
 }

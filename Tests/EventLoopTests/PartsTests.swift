@@ -127,6 +127,8 @@ struct TimerTests {
             (Duration.zero, 0), (.nanoseconds(999_999), 0), (.milliseconds(1), 1),
             (.seconds(2) + .microseconds(1999), 2001),
             (.milliseconds(-1), -1),
+            (.seconds(Int64.max), .max), (.seconds(Int64.min), .min), (.seconds(-1) + .milliseconds(1), -999),
+            (.seconds(Int64.max / 1000) + .milliseconds(999), .max), (.seconds(4_294_967_296), 4_294_967_296_000),
         ] as [(Duration, Int64)])
     func `a duration has whole milliseconds`(duration: Duration, milliseconds: Int64) {
         #expect(duration.milliseconds == milliseconds)

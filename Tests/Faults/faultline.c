@@ -8,11 +8,12 @@
  * FAULT_RULES       faults to inject; FAULT_RULES_FILE: a file that holds them, read again when it changes
  *
  * A rule is OP[/GLOB]:WHEN:ACTION; rules are separated by ';' or newline, and the first that matches acts.
- *   OP      write fsync fdatasync sync (both syncs) truncate rename unlink open
+ *   OP      read (by pread) write fsync fdatasync sync (both syncs) truncate rename unlink open
  *   GLOB    on the last component of the name, as in write/devices*
- *   WHEN    7 | 7-9 | 7+ | * | %10 (percent, FAULT_SEED) | @4096 (write: this many bytes have been taken before)
+ *   WHEN    7 | 7-9 | 7+ | * | %10 (percent, FAULT_SEED) | @4096 (write: this many bytes have been taken before;
+ *           read: what touches the page from this byte on, as in read/devices*:@4096:EIO)
  *   ACTION  an errno's name | short[=N] | delay=MS | kill | killafter | lie (the sync says 0 and does nothing)
- * At @N an errno lets a short write through up to byte N first, as a full disk does.
+ * At @N an errno lets a short write or read through up to byte N first, as a full disk or a bad sector does.
  *
  * Not seen: stores through mmap (reported), io_uring, raw syscall(), stdio inside the C library. Who reads the trace
  * compares what it rebuilds with the real directory, and refuses a trace that does not explain it.
@@ -53,7 +54,7 @@ struct record {
 } __attribute__((packed));
 
 enum action { NONE, FAIL, SHORT, DELAY, KILL, KILL_AFTER, LIE };
-enum { GO_ON = 0, FAILS = -1, LIES = -2, MAXIMUM_RULES = 32, MAXIMUM_BUFFERS = 64 };
+enum { GO_ON = 0, FAILS = -1, LIES = -2, BAD_SECTOR = 4096, MAXIMUM_RULES = 32, MAXIMUM_BUFFERS = 64 };
 
 struct rule {
     char operation[12], glob[64];
@@ -68,6 +69,7 @@ static int trace = -1, rule_count;
 static struct rule rules[MAXIMUM_RULES];
 static struct timespec rules_time;
 static long written;
+static __thread long position; /* where the read under way begins */
 static unsigned seed = 1;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -176,6 +178,8 @@ static int matches(struct rule *rule, const char *operation, const char *name, l
     if (fnmatch(rule->glob, name, 0)) return 0;
     rule->calls++;
     if (rule->percent >= 0) return rand_r(&seed) % 100 < rule->percent;
+    if (rule->bytes >= 0 && !strcmp(operation, "read"))
+        return position + length > rule->bytes && position < rule->bytes + BAD_SECTOR;
     if (rule->bytes >= 0) return written + length > rule->bytes;
     return rule->calls >= rule->from && rule->calls <= rule->to;
 }
@@ -206,9 +210,11 @@ static long decide(const char *operation, const char *path, long length, int *ki
             verdict = rule->argument ? rule->argument : length / 2;
             if (verdict >= length || length < 2) verdict = GO_ON;
             break;
-        default:
-            verdict = rule->bytes > written ? rule->bytes - written : FAILS;
+        default: {
+            long before = strcmp(operation, "read") ? written : position;
+            verdict = rule->bytes > before ? rule->bytes - before : FAILS;
             error = rule->error;
+        }
         }
     }
     pthread_mutex_unlock(&lock);
@@ -381,6 +387,23 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     emit_answer(fd, message->msg_iov, (int)message->msg_iovlen);
     return syscall(SYS_sendmsg, fd, message, flags);
 }
+
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
+
+static ssize_t do_read(int fd, void *data, size_t length, off_t offset) {
+    struct stat status;
+    char path[PATH_MAX];
+    int kills_after = 0;
+    if (!fstat(fd, &status) && S_ISREG(status.st_mode) && descriptor_path(fd, path)) {
+        position = offset;
+        long verdict = decide("read", path, (long)length, &kills_after);
+        if (verdict == FAILS) return -1;
+        if (verdict > 0) length = (size_t)verdict;
+    }
+    return syscall(SYS_pread64, fd, data, length, offset);
+}
+ssize_t pread(int fd, void *data, size_t length, off_t offset) { return do_read(fd, data, length, offset); }
+ssize_t pread64(int fd, void *data, size_t length, off64_t offset) { return do_read(fd, data, length, offset); }
 
 /* ---- Syncing: its begin and its end, since only what was written before the begin is covered --------------------- */
 

@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
-import functools
 import os
 import pathlib
 import struct
-import subprocess
 
-SOURCE = pathlib.Path(__file__).resolve().with_name("faultline.c")
-LIBRARY = SOURCE.parents[2] / ".build" / "faultline.so"
+from interposer import build
+
 HEAD = struct.Struct("<IBBHHHIqqqIiQ")
 MAGIC = 0x314C5446
 CREATE, WRITE, TRUNCATE, RENAME, UNLINK, LINK, SYNC_BEGIN, SYNC_END, OUT, MKDIR, MMAP, ALLOCATE = range(1, 13)
 NAMES = "- create write truncate rename unlink link sync-begin sync-end answer mkdir mmap allocate".split()
 
 
-@functools.cache
-def library() -> str:
-    """The compiled library; built anew when its source is younger."""
-    LIBRARY.parent.mkdir(exist_ok=True)
-    with open(LIBRARY.with_suffix(".lock"), "w") as lock:  # tests run in several processes
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not LIBRARY.exists() or LIBRARY.stat().st_mtime < SOURCE.stat().st_mtime:
-            flags = "-std=gnu17 -O2 -Wall -Wextra -Werror -fPIC -shared".split()
-            made = LIBRARY.with_suffix(".new")
-            subprocess.run(["cc", *flags, "-o", made, SOURCE, "-ldl", "-lpthread"], check=True, timeout=60)
-            made.rename(LIBRARY)
-    return str(LIBRARY)
-
-
 def environment(root: pathlib.Path, trace: pathlib.Path | None = None, rules: str = "", seed: int = 1):
     """What a daemon needs in its environment to be recorded and broken; `rules` as faultline.c describes them."""
-    wanted = {"LD_PRELOAD": library(), "FAULT_ROOT": str(root.resolve()), "FAULT_SEED": str(seed)}
+    wanted = {"LD_PRELOAD": build("faultline"), "FAULT_ROOT": str(root.resolve()), "FAULT_SEED": str(seed)}
     wanted |= {"FAULT_TRACE": str(trace)} if trace else {}
     return wanted | ({"FAULT_RULES": rules} if rules else {})
 

@@ -22,6 +22,7 @@ AUDIT = "/audit"
 PER_CUT = 12
 EFFORT = 8
 NESTED_STATES = 12
+BEHIND = 60  # events behind the last one that is looked for
 ONE_AGAIN_IN = 3  # states whose recovery is followed by a second one
 
 
@@ -65,13 +66,17 @@ class PowerCuts:
     """Checks states of one recording on a few machines at once.
 
     - Parameters: `seconds` and `seed` bound and choose what is checked, `nested` is how many recoveries are themselves
-      cut. The first findings end it.
+      cut; `about` leaves only the moments from each event of a file with that
+      ending to a little behind it. The first findings end it.
     """
 
-    def __init__(self, recording: Recording, seconds: float, seed: int, nested: int = 0, most_findings: int = 3):
+    def __init__(
+        self, recording: Recording, seconds: float, seed: int, nested: int = 0, most_findings: int = 3, about: str = ""
+    ):
         self.disk = recording.disk()
         self.promises = Promises(self.disk, recording.told)
         self.seconds, self.seed, self.nested, self.most_findings = seconds, seed, nested, most_findings
+        self.about = about
         self.report = Report()
         self._fixed: set[bytes] = set()
 
@@ -106,10 +111,19 @@ class PowerCuts:
         self.report.seconds = time.monotonic() - began
         return self.report
 
+    def _moments(self) -> list[int]:
+        cuts = self.disk.cuts(but=AUDIT)
+        if not self.about:
+            return cuts
+        events = [index for index, event in enumerate(self.disk.events) if event.path.endswith(self.about)]
+        assert events, f"nothing was done to a file that ends with {self.about}"
+        wanted = {near for index in events for near in range(index, index + BEHIND)}
+        return [cut for cut in cuts if cut in wanted]
+
     def _tasks(self):
         """Moments in random order, a few states of each; then again, with other states."""
         dice, seen, visited = random.Random(self.seed), set(), set()
-        cuts = self.disk.cuts(but=AUDIT)
+        cuts = self._moments()
         has_news = True
         number = 0
         while has_news:

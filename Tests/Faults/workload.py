@@ -202,3 +202,28 @@ def record_full_disk(hub: Hub, room: int, seed: int = 1) -> Site:
     site.load(0.5, "c").finish()
     hub.stop()
     return site
+
+
+def record_compaction(hub: Hub, seed: int = 1) -> Site:
+    """A hub whose logs are written anew under load, twice, with a kill behind the second time."""
+    # Slow syncs of the new log leave time for devices to come meanwhile.
+    site = Site(hub, "sync/devices.jsonl.new:*:delay=200", seed)
+    hub.start()
+    site.add_profile()
+    for number in range(8):
+        site.add_device(f"noted-{number}")
+    for _ in range(2):
+        for number in range(8):
+            device = hub.device(f"noted-{number}")["id"]["id"]
+            hub.ask("POST", f"/api/plugins/telemetry/DEVICE/{device}/attributes/SERVER_SCOPE", {"note": "n" * 200})
+        site.load(0.2, f"load-{number}-{len(site.answered)}-", administrates=False)
+        runs = hub.ask("POST", "/api/nearhub/log/compact")["runs"]
+        eventually(lambda: not hub.status()["compaction"]["running"], 10)
+        site.change_profiles()
+        time.sleep(0.1)
+        if runs == 2:
+            hub.kill9()
+        site.finish()
+    hub.start()
+    hub.stop()
+    return site

@@ -212,7 +212,7 @@ class Hub:
         already = self.stderr_file.stat().st_size
         process = self.spawn()
         deadline = time.monotonic() + READY_SECONDS
-        while b"ready" not in self.stderr_file.read_bytes()[already:]:
+        while b" is ready" not in self.stderr_file.read_bytes()[already:]:
             if process.poll() is not None:
                 self.process = None
                 raise Died(process.returncode, self.stderr_file.read_bytes()[already:].decode(errors="replace"))
@@ -439,7 +439,7 @@ class Hub:
         self.guard(*(value.values() if isinstance(value, dict) else [value]))
 
     def _look_for_leaks(self, where: str, text: str):
-        for value in self.guarded:
+        for value in self.guarded.copy():  # threads of a test may add some
             if value in text:
                 self.problems.append(f"a secret stands in {where}: {value}")
 

@@ -81,6 +81,23 @@ def test_what_administrators_change_has_their_uid(hub):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_what_administrators_are_refused_has_its_reason_and_no_secret(hubs):
+    """Only what they changed had a line."""
+    hub = hubs().start()
+    profile, secret = hub.create_profile(), canary("refused")
+    missing = "13814000-1dd2-11b2-8080-808080808080"
+    body = {"name": "P", "type": "DEFAULT", "transportType": "DEFAULT", "provisionDeviceKey": secret}
+    assert hub.admin("POST", "/api/deviceProfile", body).status == 400
+    assert hub.admin("DELETE", f"/api/deviceProfile/{missing}").status == 404
+    assert hub.admin("DELETE", f"/api/deviceProfile/{secret}").status == 400
+    assert hub.admin("GET", f"/api/device/{missing}").status == 404  # only looked
+    for reason, count in (("BAD_REQUEST", 2), ("NOT_FOUND", 1)):
+        entry = line_like(hub, face="admin", reason=reason)
+        assert without_time(entry) == {"face": "admin", "peer": f"uid {os.geteuid()}", "result": "refused", "reason": reason}
+        assert sum(one.get("reason") == reason for one in lines(hub)) == count
+    assert secret not in (hub.state / "audit.jsonl").read_text()
+
+
 def test_who_is_no_administrator_is_named(hub):
     for path in (hub.directory, hub.socket):
         os.chmod(path, 0o777)

@@ -1,10 +1,14 @@
 """A disk that fails, stutters, takes its time or lies, under the real daemon; Tests/Faults/faultline.c breaks it."""
 
+import concurrent.futures
+import http.client
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -13,6 +17,7 @@ import faultline
 import journal
 import workload
 from coap import ACK, Peer
+from devices import MQTTDevice
 from disk import Disk
 from harness import eventually
 from promises import Promises
@@ -68,7 +73,7 @@ def test_a_sync_that_fails_at_the_start_refuses_it(hubs, name):
         hub = hubs()
         breaks(hub, f"sync/{name}:{number}:EIO")
         process = hub.spawn()
-        eventually(lambda: process.poll() is not None or "ready" in hub.stderr, 15)
+        eventually(lambda: process.poll() is not None or " is ready" in hub.stderr, 15)
         if process.poll() is None:
             assert number > 1, "nothing was synced"
             heal(hub)
@@ -80,6 +85,61 @@ def test_a_sync_that_fails_at_the_start_refuses_it(hubs, name):
         heal(hub)
         hub.start().stop()
     raise AssertionError("more syncs than any start needs")
+
+
+# An error from a write: changes are refused, all else goes on
+
+
+@pytest.fixture
+def rules(hubs):
+    """A running hub and the file of its disk's faults, which may change while it runs."""
+    hub = hubs()
+    file = hub.directory / "rules"
+    file.touch()
+    hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(file)}
+    return hub.start(), file
+
+
+@pytest.mark.parametrize(("code", "state"), [("EIO", "failing"), ("EROFS", "failing"), ("EDQUOT", "full")])
+def test_a_write_that_fails_is_refused_until_one_succeeds(rules, code, state):
+    hub, file = rules
+    profile = hub.create_profile()
+    before = hub.provision(profile.request("early")).json
+    file.write_text(f"write/devices*:*:{code}")
+    for name in ("a", "b"):
+        answer = hub.provision(profile.request(name)).json
+        assert (answer["status"], answer["reason"]) == ("FAILURE", "STORAGE")
+    assert hub.status()["journal"]["state"] == state
+    assert hub.http("GET", "/health").status == 200
+    assert hub.provision(profile.request("early")).json == before
+    assert hub.device("a") is None
+    file.write_text("")
+    eventually(lambda: hub.status()["journal"]["state"] == "writing", 8, every=0.1)
+    assert hub.provision(profile.request("a")).json["status"] == "SUCCESS"
+    hub.restart()
+    assert sorted(stored(hub)) == ["a", "early"]
+
+
+def test_a_write_that_cannot_be_cut_back_stops_the_hub(rules):
+    """Half a line stays behind the last whole one: what comes next would be glued to it."""
+    hub, file = rules
+    profile = hub.create_profile()
+    told = hub.provision(profile.request("early")).json
+    file.write_text("write/devices*:1:short=40;write/devices*:1+:EIO;truncate/devices*:*:EIO")
+    connection = hub.connect()
+    with pytest.raises((OSError, http.client.HTTPException)):
+        connection.request("POST", "/api/v1/provision", body=json.dumps(profile.request("late")))
+        connection.getresponse()
+    connection.close()
+    process, hub.process = hub.process, None
+    assert process.wait(5) == 74
+    last = hub.stderr.strip().splitlines()[-1]
+    assert "devices.jsonl" in last and "the hub stops" in last, last
+    file.write_text("")
+    hub.start()
+    assert hub.provision(profile.request("early")).json == told
+    assert [len(path.read_bytes()) for path in hub.state.glob("devices.jsonl.torn-*")] == [40]
+    assert hub.provision(profile.request("late")).json["status"] == "SUCCESS"
 
 
 # Interrupted calls and short writes
@@ -140,6 +200,65 @@ def test_a_slow_sync_holds_up_nothing_but_the_answer(hubs):
             assert last.json["status"] == "SUCCESS"
             assert time.monotonic() - began >= SLOW * 0.9
             assert fed(supervisor), "the watchdog was not fed while the disk was slow"
+
+
+def test_under_load_a_slow_disk_starves_neither_the_watchdog_nor_the_broker(hubs, brokers, capsys):
+    """For longer than the keep-alive of MQTT there is always a sync under way, and devices of three faces wait for it."""
+    broker = brokers(plugin=False, anonymous=True).start()
+    hub = hubs(f"mqtt.url={broker.url}", "mqtt.client-id=patient")
+    supervisor = Supervisor(hub)
+    hub.environment["WATCHDOG_USEC"] = "600000"
+    hub.start().connected()
+    profile = hub.create_profile()
+    hub.stop()
+    breaks(hub, f"sync:*:delay={int(SLOW * 1000)}")
+    hub.start().connected()
+    device = MQTTDevice(broker, hub)
+    device.subscribe("/provision/response/+")
+    began, times, over = time.monotonic(), {"http": [], "coap": []}, threading.Event()
+
+    def ask(face, number):
+        with Peer(hub, timeout=8) as peer:
+            count = 0
+            while not over.is_set():
+                count += 1
+                request, asked = profile.request(f"{face}-{number}-{count}"), time.monotonic()
+                answer = hub.provision(request).json if face == "http" else peer.ask(request).json
+                times[face].append(time.monotonic() - asked)
+                assert answer["status"] == "SUCCESS"
+
+    supervisor.wait_for("READY=1", 5)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        waiting = [threads.submit(ask, face, number) for face in times for number in range(3)]
+        asked = time.monotonic()
+        assert device.provision(profile.request("mqtt"), "1")["status"] == "SUCCESS"
+        assert time.monotonic() - asked >= SLOW * 0.9, "answered before the disk can have had it"
+        gaps, last, health = [], None, []
+        try:
+            while "Received PINGREQ from patient" not in broker.log:
+                assert time.monotonic() - began < 30, "no keep-alive while the disk was slow"
+                supervisor.wait_for("WATCHDOG=1", 2)
+                now = time.monotonic()
+                gaps += [] if last is None else [now - last]
+                last = now
+                hub.http("GET", "/health")
+                health.append(time.monotonic() - now)
+        finally:
+            over.set()
+            device.close()
+        for one in waiting:
+            one.result()
+    assert hub.status()["mqtt"]["state"] == "connected" and hub.stderr.count("connected to") == 2
+    assert min(min(some) for some in times.values()) >= SLOW * 0.9, "answered before the disk can have had it"
+    assert max(gaps) < 0.6, f"the watchdog would have ended the hub: {max(gaps):.3f} s"
+    assert statistics.median(health) < SLOW / 5
+    with capsys.disabled():
+        print(
+            f"\na slow disk: the watchdog was fed every {statistics.median(gaps):.3f} s, at most {max(gaps):.3f} s; "
+            f"/health took {max(health) * 1000:.0f} ms at most; {sum(map(len, times.values()))} answers after "
+            f"{min(map(min, times.values())):.2f} to {max(map(max, times.values())):.2f} s",
+            file=sys.stderr,
+        )
 
 
 # A disk that says it has what it has not

@@ -197,3 +197,44 @@ def test_a_hub_stops_and_starts_on_a_full_disk(hub, disk):
     disk.free()
     resumed(hub)
     assert hub.provision(profile.request(refused)).json["status"] == "SUCCESS"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not run: only root can mount")
+def test_room_is_kept_for_a_compaction_and_the_audit_log_gives_way_first(hubs):
+    """Without it a full disk could never be emptied."""
+    hub = hubs()
+    options = "size=20m,mode=700"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", hub.state], check=True, timeout=10)
+    filler = hub.state / "filler"
+
+    def leave(kib):
+        free = os.statvfs(hub.state)
+        length = free.f_bavail * free.f_frsize - (kib << 10) + (filler.stat().st_size if filler.exists() else 0)
+        with open(os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(bytes(length))
+
+    try:
+        hub.start()
+        profile = hub.create_profile()
+        told = hub.provision(profile.request("early")).json
+        leave(3000)
+        eventually(lambda: hub.provision(profile.request("a" + os.urandom(4).hex())).json and "audit log takes no lines" in hub.stderr)
+        assert hub.status()["journal"]["state"] == "writing"
+        leave(900)
+        eventually(lambda: hub.status()["journal"]["state"] == "full", 4, every=0.3)
+        assert "are kept so that the log can be compacted" in hub.status()["journal"]["reason"]
+        answer = hub.provision(profile.request("late")).json
+        assert (answer["status"], answer["reason"]) == ("FAILURE", "STORAGE")
+        assert hub.admin("POST", "/api/device", {"name": "late", "type": profile.name}).status == 507
+        assert hub.provision(profile.request("early")).json == told
+        path = f"/api/plugins/telemetry/DEVICE/{hub.device('early')['id']['id']}/attributes/SERVER_SCOPE"
+        assert hub.admin("POST", path, {"floor": 3}).status == 200
+        assert said(hub, "new devices are refused") == 1
+        filler.unlink()
+        eventually(lambda: hub.status()["journal"]["state"] == "writing", 4, every=0.3)
+        assert hub.provision(profile.request("late")).json["status"] == "SUCCESS"
+        assert said(hub, "has room again") == 1
+    finally:
+        if hub.process is not None:
+            hub.stop()
+        subprocess.run(["umount", hub.state], check=True, timeout=10)

@@ -23,9 +23,9 @@ NESTED = int(os.environ.get("NEARHUB_CUT_NESTED", "4"))
 pytestmark = pytest.mark.timeout(120 + 3 * SECONDS)
 
 
-def survives(site, least: int, capsys):
-    """Cuts the power all over a recording."""
-    cuts = PowerCuts(site.recording(), SECONDS, SEED, NESTED)
+def survives(site, least: int, capsys, about: str = ""):
+    """Cuts the power all over a recording, or where something happens to a file of that ending."""
+    cuts = PowerCuts(site.recording(), SECONDS, SEED, NESTED, about=about)
     told = {(promise.id, promise.credentials) for promise in cuts.promises.devices}
     assert set(site.answered.values()) <= told, "an answer that no trace shows"
     report = cuts.run()
@@ -79,6 +79,14 @@ def test_a_power_cut_during_log_compact(hub, profile, capsys):
         print(f"\npower cuts in a compaction, seed {SEED}: {report}", file=sys.stderr)
     assert not report.findings, "\n\n".join(report.findings)
     assert report.states >= 20, report
+
+
+def test_a_power_cut_while_logs_are_written_anew_under_load(hubs, capsys):
+    """The hub goes on answering; whichever log the disk has afterwards holds all of it."""
+    site = workload.record_compaction(hubs(), SEED)
+    with open(site.hub.state / "devices.jsonl", "rb") as log:
+        assert b'"gen":3' in log.readline()
+    survives(site, 100, capsys, about="devices.jsonl.new")
 
 
 def test_a_power_cut_during_log_repair(hub, profile, capsys):

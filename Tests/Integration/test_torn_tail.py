@@ -175,6 +175,17 @@ def test_a_rotten_last_line_that_a_mark_proves_is_refused_not_cut(original, copy
     damage_named(copy.refused(), "devices.jsonl", line)
 
 
+def test_a_missing_last_record_that_a_mark_proves_is_refused(original, copy):
+    copy.start()
+    copy.stop()
+    path = copy.state / "devices.jsonl"
+    line = numbered(original.log, DEVICES)
+    data = path.read_bytes()
+    path.write_bytes(data[: line.offset] + data[line.end :])
+    run = copy.refused()
+    assert run.code == 65 and f"the log ends at seq {DEVICES - 1}, though records up to seq {DEVICES}" in run.err, run
+
+
 @pytest.mark.parametrize("old, new", [(b'"format":1', b'"format":2'), (b'"op":"put"', b'"op":"pat"')])
 def test_what_a_newer_nearhub_wrote_is_refused_as_such(original, copy, old, new):
     path = copy.state / "devices.jsonl"

@@ -148,6 +148,11 @@ struct CommitTests {
             try log.records(from: 7, limit: 2) { _ in }
         }
         #expect(try log.records(from: .max, limit: 2) { _ in } == nil)
+        for seq in 0...7 as ClosedRange<UInt64> {
+            var page: [UInt64] = []
+            _ = try log.records(after: seq, limit: 9) { page.append($0.seq) }
+            #expect(page == (1...5).filter { $0 > seq })
+        }
     }
 
     @Test func `a record that rots while the hub runs is named, not served`() throws {

@@ -1,3 +1,4 @@
+internal import EventLoop
 internal import JSON
 internal import TestSupport
 internal import Testing
@@ -70,6 +71,23 @@ struct FormatTests {
             timestamp.append(milliseconds, to: &bytes)
             #expect(String(decoding: bytes, as: UTF8.self) == text)
         }
+    }
+
+    @Test(arguments: [
+        (0, true), (-1, true), (Int64.min, true), (Duration.earliestMilliseconds - 1, true),
+        (Duration.earliestMilliseconds, false), (4_291_747_200_000, false), (Int64.max, false),
+    ])
+    func `a time before this version was made is marked`(milliseconds: Int64, isMarked: Bool) throws {
+        let log = try open(directory).log
+        let journal = try journal([log])
+        _ = try log.append(.put, at: milliseconds) {
+            $0.name("device"); $0.verbatim(Array(#"{"id":"a"}"#.utf8))
+        }
+        try journal.flush()
+        let bytes = try directory.bytes()
+        let text = String(decoding: bytes.dropFirst(head.count), as: UTF8.self)
+        #expect(text.contains(#"Z","clock":"unset","op":"put","#) == isMarked)
+        #expect(try open(directory).seqs == [1])
     }
 
     @Test func `a line of 128 KiB is written, a longer one refused`() throws {

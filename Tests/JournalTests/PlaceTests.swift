@@ -38,12 +38,12 @@ struct PlaceTests {
     @Test func `says where the next line is`() throws {
         let log = try filled(700)
         var place = Log.Place(after: 300)
-        let offset = try log.offset(of: place)
+        let offset = try log.address(of: place)
         guard case .record(let next)? = try log.next(after: &place) else { throw Missing() }
         #expect(next.seq == 301)
         #expect(offset <= next.offset && next.offset - offset < 200)
-        #expect(try log.offset(of: place) > next.offset)
-        #expect(try log.offset(of: Log.Place(after: 700)) == log.size)
+        #expect(try log.address(of: place) > next.offset)
+        #expect(try log.address(of: Log.Place(after: 700)) == log.size)
     }
 
     @Test func `goes on where records came behind it`() throws {
@@ -61,7 +61,7 @@ struct PlaceTests {
         let log = try filled(100)
         var bytes = try directory.bytes()
         var place = Log.Place(after: 49)
-        bytes[Int(try log.offset(of: place)) + 60] ^= 1
+        bytes[Int(try log.address(of: place)) + 60] ^= 1
         try directory.put(bytes)
         let file = try LogFile("\(directory.path)/devices.jsonl", 2)
         let damaged = Log(name: "devices", file: file, seq: 100, size: log.size, settled: 0)
@@ -70,7 +70,7 @@ struct PlaceTests {
         #expect(before.seq == 49)
         guard case .damaged? = try damaged.next(after: &place) else { throw Missing() }
         #expect(try seqs(damaged, &place) == Array(51...100))
-        #expect(try damaged.offset(of: Log.Place(after: 50)) > 0)
+        #expect(try damaged.address(of: Log.Place(after: 50)) > 0)
     }
 
     @Test func `knows the log by its id`() throws {

@@ -41,15 +41,18 @@ struct ProfileRecordTests {
     @Test(arguments: ProvisionStrategy.allCases, SecretMode.allCases)
     func `what was written comes back`(strategy: ProvisionStrategy, mode: SecretMode) throws {
         for window in [RepeatWindow.seconds(0), .seconds(RepeatWindow.maximumSeconds), .forever] {
-            var profile = profile(strategy, secret: mode == .either ? nil : "se\"cret\u{2028}") {
+            let plain = profile(strategy, secret: mode == .either ? nil : "se\"cret\u{2028}") {
                 $0.repeatWindow = window
                 $0.secretMode = mode
                 $0.legacyFields = window == .forever
                 $0.allowGateway = window != .forever
                 $0.maxDevices = .max
             }
-            profile.description = mode == .shared ? nil : "für <Leute>"
-            profile.provisionKey = mode == .derived ? nil : "k/e\\y"
+            let profile = DeviceProfile(
+                id: plain.id, name: plain.name, createdTime: plain.createdTime,
+                description: mode == .shared ? nil : "für <Leute>", strategy: strategy,
+                provisionKey: mode == .derived ? nil : "k/e\\y", provisionSecret: plain.provisionSecret,
+                settings: plain.settings)
             let again = try DeviceProfile(try json(written(profile)))
             #expect(written(again) == written(profile))
             #expect(again.settings == profile.settings)

@@ -123,3 +123,10 @@ extension String {
         return String(decoding: json.bytes, as: UTF8.self)
     }
 }
+
+extension Decision {
+    /// The new state of the device, if it changes.
+    var change: Device? {
+        if isChange, case .success(let device, _) = outcome { device } else { nil }
+    }
+}

@@ -11,7 +11,9 @@ internal import Testing
 @Suite("A store with damaged lines")
 struct DamageTests {
     let directory: TemporaryDirectory
-    let ids = (0..<5).map { Text("2f1c0a4e-0b5d-4a53-9a3e-7f7d5e0c1b\(20 + $0)") }
+    let ids = (0..<5).map { number in
+        Text([8, 4, 4, 4, 12].map { String(repeating: "\(number)", count: $0) }.joined(separator: "-"))
+    }
 
     init() throws { directory = try TemporaryDirectory() }
 
@@ -82,6 +84,63 @@ struct DamageTests {
         let store = try open(.serveRest)
         #expect(try store.device(named: "D0 new")?.id == ids[0])
         #expect(store.deviceCount == 5 && store.damagedLines.count == 1)
+    }
+
+    /// Replaces a line, with its newline, by the given bytes.
+    private func replace(_ number: Int, by fresh: [UInt8]) throws {
+        let file = try FileDescriptor.open("\(directory.path)/devices.jsonl", O_RDWR)
+        var bytes = [UInt8](repeating: 0, count: 10_000)
+        bytes.removeSubrange((unsafe pread(file.raw, &bytes, bytes.count, 0))...)
+        let lines = bytes.split(separator: 0x0A)
+        bytes.replaceSubrange(lines[number].startIndex...lines[number].endIndex, with: fresh)
+        unsafe pwrite(file.raw, bytes, bytes.count, 0)
+        ftruncate(file.raw, off_t(bytes.count))
+    }
+
+    private func served(_ store: Store) throws -> [String] {
+        var names: [String] = []
+        _ = try store.devices(after: 0, limit: 50) { names.append($0.name.description) }
+        return names
+    }
+
+    @Test func `a line whose id is not known holds back all devices that have none behind it`() throws {
+        try make(spoiling: [])
+        try replace(3, by: Array("gone\n".utf8))
+        let store = try open(.serveRest)
+        #expect(store.damagedLines.map(\.isAttributed) == [false] && store.heldBackDevices == 1)
+        #expect(try served(store) == ["D3", "D4", "D0 new"])
+        for look in [{ try store.device(id: ids[1]) }, { try store.device(named: "D1") }] as [() throws -> Device?] {
+            #expect(throws: JournalError.self) { try look() }
+        }
+        #expect(throws: JournalError.self) { try store.put(device(ids[1], name: "D1", token: "t1"), now: 1) }
+    }
+
+    @Test func `numbers that no line has are lines that are lost`() throws {
+        try make(spoiling: [])
+        try replace(4, by: [])
+        let store = try open(.serveRest)
+        #expect(store.damagedLines.map(\.length) == [0] && store.damagedLines.map(\.seq) == [4])
+        #expect(try served(store) == ["D4", "D0 new"])
+        #expect(store.heldBackDevices == 2)
+    }
+
+    @Test func `two lines that became one hold back as many as one without an id`() throws {
+        try make(spoiling: [])
+        try replace(
+            3, by: Array((#"{"seq":3,"durable":2,"at":"x","op":"put","device":{"id":"\#(ids[2])","#).utf8) + [0x2E])
+        let store = try open(.serveRest)
+        #expect(try !served(store).contains("D1"))
+    }
+
+    @Test func `noise between two lines whose numbers follow each other hides nothing`() throws {
+        try make(spoiling: [])
+        let file = try FileDescriptor.open("\(directory.path)/devices.jsonl", O_RDWR)
+        var bytes = [UInt8](repeating: 0, count: 10_000)
+        bytes.removeSubrange((unsafe pread(file.raw, &bytes, bytes.count, 0))...)
+        let line = Array(bytes.split(separator: 0x0A)[3]) + [0x0A]
+        try replace(3, by: line + Array("noise\n".utf8))
+        let store = try open(.serveRest)
+        #expect(store.damagedLines.count == 1 && store.heldBackDevices == 0 && store.deviceCount == 5)
     }
 
     @Test func `a whole log is served as ever, a log of nothing whole is refused`() throws {

@@ -145,9 +145,7 @@ struct StoreTests {
     @Test func `every profile must want modern answers for those that belong to none`() throws {
         let store = try openStore(directory)
         #expect(!store.wantsModernAnswers)
-        var modern = profile("p")
-        modern.settings.legacyFields = false
-        try store.put(modern, now: 1)
+        try store.put(profile("p", legacyFields: false), now: 1)
         #expect(store.wantsModernAnswers)
         try store.put(profile("q", name: "Q", key: "k2"), now: 1)
         #expect(!store.wantsModernAnswers)

@@ -10,8 +10,10 @@ internal import Testing
 @testable internal import Store
 
 /// The store of a directory; no test expects the disk to fail.
-func openStore(_ directory: TemporaryDirectory) throws -> Store {
-    try Store(try StateDirectory.open(directory.path)) { error in fatalError("\(error)") }
+func openStore(_ directory: TemporaryDirectory, firstCompaction: Duration = .seconds(60)) throws -> Store {
+    try Store(try StateDirectory.open(directory.path), firstCompaction: firstCompaction) { error in
+        fatalError("\(error)")
+    }
 }
 
 /// Why the state directory is refused; nil when it is not.
@@ -22,9 +24,12 @@ func refusal(_ path: String) -> StateError? {
     } catch { return error }
 }
 
-func profile(_ id: Text, name: Text = "P", key: Text? = "key", window: RepeatWindow = .seconds(600)) -> DeviceProfile {
+func profile(
+    _ id: Text, name: Text = "P", key: Text? = "key", window: RepeatWindow = .seconds(600), legacyFields: Bool = true
+) -> DeviceProfile {
     var settings = ProfileSettings()
     settings.repeatWindow = window
+    settings.legacyFields = legacyFields
     return DeviceProfile(
         id: id, name: name, createdTime: 1, strategy: .allowCreateNewDevices, provisionKey: key,
         provisionSecret: Secret(Array("secret".utf8)), settings: settings)

@@ -1,0 +1,213 @@
+"""Logs are written anew while the hub serves: nobody notices, whatever the disk does or whoever pulls the plug."""
+
+import contextlib
+import random
+import threading
+import time
+
+import pytest
+
+import faultline
+import journal
+from harness import eventually
+
+DEVICES = 40
+NOTE = "n" * 3000
+
+
+def generation(hub, log="devices"):
+    with open(hub.state / f"{log}.jsonl", "rb") as file:
+        return journal.parse(file.readline())["gen"]
+
+
+def fill(hub, profile, rounds=4):
+    """Devices whose state has been replaced several times; returns their ids by name."""
+    ids = {f"d{number}": hub.add_device(f"d{number}", profile)["id"]["id"] for number in range(DEVICES)}
+    for number in range(rounds):
+        for name in ids:
+            note(hub, ids[name], number)
+    return ids
+
+
+def note(hub, device, number):
+    path = f"/api/plugins/telemetry/DEVICE/{device}/attributes/SERVER_SCOPE"
+    hub.ask("POST", path, {"note": NOTE, "number": number})
+
+
+def compaction(hub):
+    return hub.status()["compaction"]
+
+
+def compacted(hub):
+    """Has the logs written anew; what became of each."""
+    hub.ask("POST", "/api/nearhub/log/compact")
+    eventually(lambda: not compaction(hub)["running"], 20)
+    return {outcome["log"]: outcome for outcome in compaction(hub)["outcomes"]}
+
+
+class Load:
+    """Devices that provision while something else happens; everybody must be answered."""
+
+    def __init__(self, hub, profile, label):
+        self.hub, self.profile, self.label = hub, profile, label
+        self.promised, self.refused, self.over = {}, [], threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+    def _run(self):
+        number = 0
+        while not self.over.is_set():
+            name, number = f"{self.label}{number}", number + 1
+            with contextlib.suppress(OSError, EOFError):
+                answer = self.hub.provision(self.profile.request(name)).json
+                if answer.get("status") != "SUCCESS":
+                    self.refused.append(answer)
+                else:
+                    self.promised[name] = answer["credentialsValue"]
+            self.over.wait(0.002)
+
+
+def check(hub, ids, promised, number):
+    assert {device["name"] for device in hub.devices()} >= ids.keys() | promised.keys()
+    for name, token in list(promised.items())[-40:]:
+        assert hub.credentials(name)["credentialsId"] == token
+    for name in list(ids)[:5]:
+        assert hub.attributes(name)["number"] == number
+
+
+def test_both_logs_are_written_anew_by_command_while_devices_come(hub, profile):
+    ids = fill(hub, profile)
+    for number in range(3):
+        hub.ask("DELETE", f"/api/deviceProfile/{hub.create_profile(f'short-lived-{number}').id}")
+    before = (hub.state / "devices.jsonl").stat().st_size
+    with Load(hub, profile, "p") as load:
+        run = hub.cli("log", "compact")
+    assert run.code == 0 and "before it had" in run.out, run
+    assert not load.refused and load.promised
+    assert (generation(hub), generation(hub, "profiles")) == (2, 2)
+    assert (hub.state / "devices.jsonl").stat().st_size < before / 2
+    assert not list(hub.state.glob("*.new"))
+    assert hub.cli("log", "verify", "--state", hub.state).code == 0
+    check(hub, ids, load.promised, 3)
+    again = hub.cli("log", "compact")
+    assert again.code == 0 and "devices.jsonl: nothing is replaced" in again.out
+    hub.kill9()
+    hub.start()
+    check(hub, ids, load.promised, 3)
+    assert hub.cli("log", "verify", "--state", hub.state).code == 0
+
+
+def test_a_list_goes_on_behind_a_compaction(hub, profile):
+    fill(hub, profile, 1)
+    pages = [hub.ask("GET", "/api/nearhub/devices?after=0&limit=15")]
+    assert "bytes" in compacted(hub)["devices"]
+    hub.restart()
+    while pages[-1]["next"] is not None:
+        pages.append(hub.ask("GET", f"/api/nearhub/devices?after={pages[-1]['next']}&limit=15"))
+    names = [device["name"] for page in pages for device in page["devices"]]
+    assert names == [f"d{number}" for number in range(DEVICES)]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    (
+        "write/devices.jsonl.new:*:ENOSPC",
+        "write/devices.jsonl.new:1:EIO",
+        "open/devices.jsonl.new:*:EROFS",
+        "rename/devices.jsonl*:*:ENOSPC",
+    ),
+)
+def test_a_disk_that_takes_no_new_log_leaves_the_old_one_in_charge(hubs, rule):
+    hub = hubs()
+    hub.environment |= faultline.environment(hub.state, rules=rule)
+    hub.start()
+    profile = hub.create_profile()
+    ids = fill(hub, profile)
+    pid = hub.status()["pid"]
+    with Load(hub, profile, "p") as load:
+        outcome = compacted(hub)["devices"]
+    assert "failed" in outcome, outcome
+    assert not load.refused and load.promised
+    assert hub.status()["pid"] == pid and generation(hub) == 1
+    assert not list(hub.state.glob("*.new"))
+    assert hub.stderr.count("could not be written anew") == 1
+    check(hub, ids, load.promised, 3)
+    hub.kill9()
+    hub.start()
+    check(hub, ids, load.promised, 3)
+
+
+def test_a_record_that_cannot_be_read_ends_a_compaction_and_changes_nothing(hubs):
+    hub = hubs()
+    rules = hub.directory / "rules"
+    rules.write_text("")
+    hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(rules)}
+    hub.start()
+    ids = fill(hub, hub.create_profile())
+    rules.write_text("read/devices*:@131072:EIO")
+    before = (hub.state / "devices.jsonl").read_bytes()
+    assert "failed" in compacted(hub)["devices"]
+    assert generation(hub) == 1 and (hub.state / "devices.jsonl").read_bytes().startswith(before)
+    assert hub.status()["devices"] == len(ids)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ("fsync/.:*:EIO;fsync/state:*:EIO", "sync/devices.jsonl.new:*:ENOSPC", "sync/devices.jsonl.new:1:EIO"),
+    ids=("name", "full", "content"),
+)
+def test_a_sync_that_fails_stops_the_hub(hubs, rule):
+    """Of the name: nobody knows then which of the two logs the disk has; nothing may be answered from either."""
+    hub = hubs()
+    rules = hub.directory / "rules"
+    rules.write_text("")
+    hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(rules)}
+    hub.start()
+    ids = fill(hub, hub.create_profile())
+    rules.write_text(rule)
+    hub.ask("POST", "/api/nearhub/log/compact")
+    assert hub.process.wait(20) == 74
+    hub.process = None
+    rules.write_text("# good again")
+    hub.start()
+    check(hub, ids, {}, 3)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_kill_9_during_a_compaction_under_load_loses_nobody(hubs, seed):
+    hub = hubs()
+    # Slow syncs of the new log make it long enough to be hit.
+    hub.environment |= faultline.environment(hub.state, rules="sync/devices.jsonl.new:*:delay=30", seed=seed)
+    hub.start()
+    profile = hub.create_profile()
+    ids = fill(hub, profile)
+    dice, promised = random.Random(seed), {}
+    for number in range(3):
+        with Load(hub, profile, f"p{number}-") as load:
+            time.sleep(0.05)
+            hub.ask("POST", "/api/nearhub/log/compact")
+            time.sleep(dice.uniform(0, 0.15))
+            hub.kill9()
+        promised |= load.promised
+        hub.start()
+        assert not list(hub.state.glob("*.new"))
+        check(hub, ids, promised, 3)
+    assert hub.cli("log", "verify", "--state", hub.state).code == 0
+
+
+def test_a_stop_ends_a_compaction(hubs):
+    hub = hubs()
+    hub.environment |= faultline.environment(hub.state, rules="sync/devices.jsonl.new:*:delay=300")
+    hub.start()
+    ids = fill(hub, hub.create_profile())
+    hub.ask("POST", "/api/nearhub/log/compact")
+    assert hub.stop() < 5
+    hub.start()
+    check(hub, ids, {}, 3)

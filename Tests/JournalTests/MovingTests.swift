@@ -1,0 +1,85 @@
+internal import EventLoop
+internal import Glibc
+internal import JSON
+internal import TestSupport
+internal import Testing
+
+@testable internal import Journal
+
+@Suite("A log that is written anew while it is used")
+struct MovingTests {
+    let directory: TemporaryDirectory
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    private func begin(_ journal: Journal, _ log: Log, isLive: @escaping (Log.Candidate) -> Bool) throws {
+        #expect(try journal.compact(log, isForced: true, key: { $0["device"]?["id"]?.text }, isLive: isLive))
+    }
+
+    /// Lets the compaction go on, without a commit, until it waits or has ended.
+    private func advance(_ journal: Journal) throws {
+        let deadline = Duration.monotonic + .seconds(20)
+        while let compacting = journal.compacting, compacting.phase != .waiting, .monotonic < deadline {
+            usleep(500)
+            journal.run()
+        }
+    }
+
+    @Test func `the old log stays until what made its lines dead is on disk`() throws {
+        let log = try open(directory).log
+        let journal = try journal([log])
+        let old = try log.put("x")
+        try log.put("y")
+        try journal.flush()
+        let new = try log.put("x")
+        try begin(journal, log) { $0.address != old }
+        try advance(journal)
+        #expect(journal.compacting?.phase == .waiting)
+        #expect(!journal.beginMove())
+        // The commit first, then the move.
+        journal.prepare()
+        #expect(journal.compacting?.phase == .waiting)
+        let deadline = Duration.monotonic + .seconds(20)
+        while log.durableSeq < 3, .monotonic < deadline { journal.run() }
+        #expect(try log.read(at: old).seq == 1)
+        journal.prepare()
+        #expect(journal.isMoving)
+        try advance(journal)
+        #expect(journal.compacting == nil && log.addresses.count > 1)
+        #expect(throws: JournalError.self) { try log.read(at: old) }
+        #expect(try log.read(at: new).seq == 3)
+        try log.put("z")
+        try journal.flush()
+        #expect(try open(directory).seqs == [2, 3, 4])
+    }
+
+    @Test func `what is taken back ends it, since dead lines live again`() throws {
+        let log = try open(directory).log
+        let journal = try journal([log])
+        let old = try log.put("x")
+        try journal.flush()
+        try begin(journal, log) { _ in false }
+        try advance(journal)
+        journal.cancelCompaction(JournalError(.stopped, file: "test"))
+        #expect(!journal.beginMove())
+        let deadline = Duration.monotonic + .seconds(20)
+        while journal.compacting != nil, .monotonic < deadline { journal.run() }
+        #expect(journal.compacting == nil)
+        #expect(try log.read(at: old).seq == 1)
+        #expect(unsafe access("\(directory.path)/devices.jsonl.new", F_OK) != 0)
+    }
+
+    @Test func `addresses stay, over several compactions`() {
+        var first = Addresses()
+        // Lines of 10 behind a head of 100; the second and the fourth go.
+        first.append(100, at: 101)
+        first.append(120, at: 111)
+        first.append(140, at: 121)
+        #expect([100, 110, 120, 130, 140, 155].map(first.place) == [101, nil, 111, nil, 121, 136])
+        #expect([101, 111, 121, 136].map(first.address) == [100, 120, 140, 155])
+        var second = Addresses()
+        second.append(first.address(of: 111), at: 101)
+        second.append(first.address(of: 140), at: 111)
+        #expect([120, 130, 159, 170].map(second.place) == [101, nil, 111, 122])
+    }
+}
