@@ -55,6 +55,7 @@ class Load:
 
     def __enter__(self):
         self.thread.start()
+        eventually(lambda: self.promised or self.refused, 20)
         return self
 
     def __exit__(self, *_):
