@@ -211,7 +211,7 @@ def test_what_cannot_be_written_is_counted_and_holds_nobody_up(hubs):
     assert hub.provision(profile.request("meter-1")).json["status"] == "SUCCESS"
     assert "audit log takes no lines" in hub.stderr
     (hub.state / "audit.jsonl").unlink()
-    dropped = eventually(lambda: lines(hub), seconds=8)
+    dropped = eventually(lambda: lines(hub), seconds=20)
     assert without_time(dropped[0]) == {"result": "dropped", "count": 2}
     assert "audit log takes lines again; 2 were dropped" in hub.stderr
 
@@ -236,7 +236,7 @@ def test_on_a_full_disk_no_half_line_stays(hubs):
         eventually(lambda: "audit log takes no lines" in hub.stderr)
         before = lines(hub)  # each one is whole
         (hub.state / "filler").unlink()
-        dropped = eventually(lambda: [one for one in lines(hub) if one["result"] == "dropped"], seconds=8)
+        dropped = eventually(lambda: [one for one in lines(hub) if one["result"] == "dropped"], seconds=20)
         assert len(before) + dropped[0]["count"] == 47
         hub.stop()
     finally:

@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import shutil
 import threading
 import time
 
@@ -55,6 +56,7 @@ class Load:
 
     def __enter__(self):
         self.thread.start()
+        eventually(lambda: self.promised or self.refused, 20)
         return self
 
     def __exit__(self, *_):
@@ -102,6 +104,34 @@ def test_both_logs_are_written_anew_by_command_while_devices_come(hub, profile):
     hub.start()
     check(hub, ids, load.promised, 3)
     assert hub.cli("log", "verify", "--state", hub.state).code == 0
+
+
+def test_copies_backups_and_verifications_during_a_compaction_are_whole(hubs):
+    """Each is made while the hub serves and writes its logs anew, and holds whoever had been answered before."""
+    hub = hubs()
+    hub.environment |= faultline.environment(hub.state, rules="sync/devices.jsonl.new:*:delay=3000")
+    hub.start()
+    profile = hub.create_profile()
+    ids = fill(hub, profile)
+    with Load(hub, profile, "p") as load:
+        hub.ask("POST", "/api/nearhub/log/compact")
+        early = set(load.promised)
+        verified = hub.cli("log", "verify", "--state", hub.state)
+        backup = hub.cli("backup", hub.directory / "archive", "--state", hub.state)
+        copy = hub.directory / "copy"
+        shutil.copytree(hub.state, copy)
+        assert compaction(hub)["running"], "none of it was during a compaction"
+        eventually(lambda: not compaction(hub)["running"], 30)
+    assert not load.refused and generation(hub) == 2
+    assert verified.code == 0, verified
+    assert backup.code == 0, backup
+    restored = hub.directory / "restored"
+    assert hub.cli("restore", hub.directory / "archive", "--state", restored).code == 0
+    for made in (restored, copy):
+        log = journal.read(made / "devices.jsonl")
+        assert log.devices.keys() >= ids.keys() | early
+        assert hub.cli("check", "--state", made).code == 0
+    check(hub, ids, load.promised, 3)
 
 
 def test_a_list_goes_on_behind_a_compaction(hub, profile):

@@ -121,7 +121,7 @@ def stored(log):
 @pytest.mark.timeout(60 + ROUNDS * 4)
 def test_whoever_was_answered_is_there_after_kill_9(hubs, brokers):
     broker = brokers(plugin=False, anonymous=True).start()
-    hub = hubs(f"mqtt.url={broker.url}").start()
+    hub = hubs(f"mqtt.url={broker.url}").start().connected()
     dice = random.Random(os.environ.get("NEARHUB_KILL_SEED", str(ROUNDS)))
     profile = hub.create_profile(maxDevices=1_000_000)
     path = hub.state / "devices.jsonl"
@@ -140,7 +140,7 @@ def test_whoever_was_answered_is_there_after_kill_9(hubs, brokers):
         promised |= load.answered
         rounds_with_answers += bool(load.answered)
         faces += load.faces
-        hub.start()
+        hub.start().connected()
         for name in load.last:
             answer = hub.provision(profile.request(name)).json
             assert (answer["deviceId"], answer["credentialsValue"]) == load.answered[name]

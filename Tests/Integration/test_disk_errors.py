@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import select
 import statistics
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 import faultline
 import journal
 import workload
-from coap import ACK, Peer
+from coap import ACK, Message, Peer
 from devices import MQTTDevice
 from disk import Disk
 from harness import eventually
@@ -25,7 +26,8 @@ from powercut import IGNORED
 from recovery import Machine, whole_log
 from test_service import Supervisor
 
-SLOW = 0.5
+SLOW = 2.5  # seconds that a sync of a slow disk takes: longer than a loaded machine keeps anybody waiting
+WATCHDOG = 1.0  # seconds; a loop that waited for the disk would feed it too late every time
 
 
 def breaks(hub, rules, seed=1):
@@ -114,7 +116,7 @@ def test_a_write_that_fails_is_refused_until_one_succeeds(rules, code, state):
     assert hub.provision(profile.request("early")).json == before
     assert hub.device("a") is None
     file.write_text("")
-    eventually(lambda: hub.status()["journal"]["state"] == "writing", 8, every=0.1)
+    eventually(lambda: hub.status()["journal"]["state"] == "writing", 20, every=0.1)
     assert hub.provision(profile.request("a")).json["status"] == "SUCCESS"
     hub.restart()
     assert sorted(stored(hub)) == ["a", "early"]
@@ -160,27 +162,50 @@ def test_interrupted_and_short_writes_make_no_difference(hubs):
 # A slow disk
 
 
-def fed(supervisor) -> int:
-    """How often the watchdog was fed since the last call."""
-    count = 0
-    while (message := supervisor.next(0)) is not None:
-        count += "WATCHDOG=1" in message
-    return count
+class Feeds:
+    """Counts how often the watchdog is fed; the notices must be read all the time, or the hub would wait for that."""
+
+    def __init__(self, supervisor):
+        self.supervisor, self.count, self.over = supervisor, 0, threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+    def _run(self):
+        while not self.over.is_set():
+            self.count += "WATCHDOG=1" in (self.supervisor.next(0.1) or ())
 
 
-def test_a_slow_sync_holds_up_nothing_but_the_answer(hubs):
-    hub = hubs()
-    supervisor = Supervisor(hub)
-    hub.environment["WATCHDOG_USEC"] = "600000"
-    hub.start()
-    profile = hub.create_profile()
+def readable(connection) -> bool:
+    """Whether something was answered that nobody has read."""
+    return bool(select.select([connection.sock], [], [], 0)[0])
+
+
+@pytest.fixture
+def watched(rules):
+    """The hub of `rules`, which a watchdog looks after, and its supervisor."""
+    hub, file = rules
     hub.stop()
-    breaks(hub, f"sync:*:delay={int(SLOW * 1000)}")
+    supervisor = Supervisor(hub)
+    hub.environment["WATCHDOG_USEC"] = str(int(WATCHDOG * 1_000_000))
     hub.start()
-    with Peer(hub, timeout=5) as peer:
-        for number in range(3):
-            fed(supervisor)
-            began = time.monotonic()
+    supervisor.wait_for("READY=1", 20)
+    return hub, file, supervisor
+
+
+def test_a_slow_sync_holds_up_nothing_but_the_answer(watched):
+    hub, file, supervisor = watched
+    profile = hub.create_profile()
+    with Peer(hub, timeout=30) as peer, Feeds(supervisor) as feeds:
+        for number in range(2):
+            file.write_text(f"sync/devices*:*:delay={int(SLOW * 1000)}")
+            began, before = time.monotonic(), feeds.count
             connection = hub.connect()
             connection.request("POST", "/api/v1/provision", body=json.dumps(profile.request(f"h{number}")))
             request = peer.request(profile.request(f"c{number}"))
@@ -188,18 +213,22 @@ def test_a_slow_sync_holds_up_nothing_but_the_answer(hubs):
             asked = time.monotonic()
             assert hub.http("GET", "/health").status == 200
             assert time.monotonic() - asked < SLOW / 2, "/health waited for the disk"
+            first = peer.receive()
+            assert (first.kind, first.code, first.mid) == (ACK, 0, request.mid), "the device was left without a sign"
+            assert time.monotonic() - began < SLOW, "the sign waited for the disk"
+            assert not readable(connection), "answered before the disk can have had it"
             answer = connection.getresponse()
+            assert time.monotonic() - began >= SLOW * 0.9, "answered before the disk can have had it"
+            assert feeds.count - before >= SLOW / WATCHDOG, "the watchdog was not fed while the disk was slow"
             hub.guard_answer(body := answer.read())
             assert b"SUCCESS" in body
-            assert time.monotonic() - began >= SLOW * 0.9, "answered before the disk can have had it"
             connection.close()
-            first = peer.receive()
-            assert first.kind == ACK and time.monotonic() - began < 1.4
-            last = first if first.code else peer.receive()
+            last = peer.receive()
+            peer.send(Message(ACK, 0, last.mid))
             hub.guard_answer(last.payload)
             assert last.json["status"] == "SUCCESS"
-            assert time.monotonic() - began >= SLOW * 0.9
-            assert fed(supervisor), "the watchdog was not fed while the disk was slow"
+            file.write_text("")
+            assert hub.provision(profile.request(f"quick{number}")).json["status"] == "SUCCESS"
 
 
 def test_under_load_a_slow_disk_starves_neither_the_watchdog_nor_the_broker(hubs, brokers, capsys):
@@ -207,55 +236,60 @@ def test_under_load_a_slow_disk_starves_neither_the_watchdog_nor_the_broker(hubs
     broker = brokers(plugin=False, anonymous=True).start()
     hub = hubs(f"mqtt.url={broker.url}", "mqtt.client-id=patient")
     supervisor = Supervisor(hub)
-    hub.environment["WATCHDOG_USEC"] = "600000"
+    file = hub.directory / "rules"
+    file.touch()
+    hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(file)}
+    hub.environment["WATCHDOG_USEC"] = str(int(WATCHDOG * 1_000_000))
     hub.start().connected()
     profile = hub.create_profile()
-    hub.stop()
-    breaks(hub, f"sync:*:delay={int(SLOW * 1000)}")
-    hub.start().connected()
     device = MQTTDevice(broker, hub)
     device.subscribe("/provision/response/+")
-    began, times, over = time.monotonic(), {"http": [], "coap": []}, threading.Event()
+    file.write_text(f"sync/devices*:*:delay={int(SLOW * 1000)}")
+    times, over = {"http": [], "coap": []}, threading.Event()
 
     def ask(face, number):
-        with Peer(hub, timeout=8) as peer:
+        with Peer(hub, timeout=30) as peer:
             count = 0
             while not over.is_set():
                 count += 1
                 request, asked = profile.request(f"{face}-{number}-{count}"), time.monotonic()
                 answer = hub.provision(request).json if face == "http" else peer.ask(request).json
-                times[face].append(time.monotonic() - asked)
+                if not over.is_set():  # the disk is quick again then
+                    times[face].append(time.monotonic() - asked)
                 assert answer["status"] == "SUCCESS"
 
-    supervisor.wait_for("READY=1", 5)
-    with concurrent.futures.ThreadPoolExecutor() as threads:
+    supervisor.wait_for("READY=1", 20)
+    with Feeds(supervisor) as feeds, concurrent.futures.ThreadPoolExecutor() as threads:
         waiting = [threads.submit(ask, face, number) for face in times for number in range(3)]
-        asked = time.monotonic()
-        assert device.provision(profile.request("mqtt"), "1")["status"] == "SUCCESS"
-        assert time.monotonic() - asked >= SLOW * 0.9, "answered before the disk can have had it"
-        gaps, last, health = [], None, []
+        health = []
         try:
-            while "Received PINGREQ from patient" not in broker.log:
-                assert time.monotonic() - began < 30, "no keep-alive while the disk was slow"
-                supervisor.wait_for("WATCHDOG=1", 2)
-                now = time.monotonic()
-                gaps += [] if last is None else [now - last]
-                last = now
-                hub.http("GET", "/health")
-                health.append(time.monotonic() - now)
+            asked = time.monotonic()
+            device.publish("/provision/request/1", profile.request("mqtt"))
+            assert device.message("/provision/response/1", 30).json["status"] == "SUCCESS"
+            assert time.monotonic() - asked >= SLOW * 0.9, "answered before the disk can have had it"
+            began, before = time.monotonic(), feeds.count
+            while "Received PINGREQ from patient" not in broker.log or time.monotonic() - began < 4 * SLOW:
+                assert time.monotonic() - began < 60, "no keep-alive while the disk was slow"
+                asked = time.monotonic()
+                assert hub.http("GET", "/health").status == 200
+                health.append(time.monotonic() - asked)
+                time.sleep(0.1)
+            passed, count = time.monotonic() - began, feeds.count - before
         finally:
             over.set()
+            file.write_text("")
             device.close()
         for one in waiting:
             one.result()
-    assert hub.status()["mqtt"]["state"] == "connected" and hub.stderr.count("connected to") == 2
+    assert hub.status()["mqtt"]["state"] == "connected" and hub.stderr.count("connected to") == 1
     assert min(min(some) for some in times.values()) >= SLOW * 0.9, "answered before the disk can have had it"
-    assert max(gaps) < 0.6, f"the watchdog would have ended the hub: {max(gaps):.3f} s"
-    assert statistics.median(health) < SLOW / 5
+    assert count >= passed / WATCHDOG, f"the watchdog was fed {count} times in {passed:.1f} s"
+    assert statistics.median(health) < SLOW / 4, "/health waits for the disk"
     with capsys.disabled():
         print(
-            f"\na slow disk: the watchdog was fed every {statistics.median(gaps):.3f} s, at most {max(gaps):.3f} s; "
-            f"/health took {max(health) * 1000:.0f} ms at most; {sum(map(len, times.values()))} answers after "
+            f"\na slow disk: the watchdog was fed {count} times in {passed:.1f} s; /health took "
+            f"{statistics.median(health) * 1000:.0f} ms, {max(health) * 1000:.0f} ms at most; "
+            f"{sum(map(len, times.values()))} answers after "
             f"{min(map(min, times.values())):.2f} to {max(map(max, times.values())):.2f} s",
             file=sys.stderr,
         )
@@ -277,7 +311,9 @@ def test_a_lying_disk_is_named_when_a_witness_is_left(hubs, capsys):
     dice, machine = random.Random(1), Machine()
     refused = started = 0
     try:
-        for cut in dice.sample(disk.cuts(), 12):
+        for cut in dice.sample(disk.cuts(), len(disk.cuts())):
+            if refused > 5 and refused + started >= 90:
+                break
             states = dict(disk.states(cut, dice, 8))
             for story in dice.sample(sorted(states), min(8, len(states))):
                 machine.lay_out(states[story])

@@ -17,16 +17,19 @@ RETRY_SECONDS = 5
 CROWD = 24
 
 
+def mounts_tmpfs(path, size) -> bool:
+    """Mounts a small file system there; false for users, and for a root in a container, who may not."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", path]
+    return os.geteuid() == 0 and subprocess.run(command, capture_output=True, timeout=10).returncode == 0
+
+
 class Disk:
     """What fills up under a hub: a small tmpfs, or, for users who may not mount, a limit of the size of files."""
 
     def __init__(self, hub):
         self.hub = hub
-        self.is_mounted = os.geteuid() == 0
         self.filler = hub.state / "filler"
-        if self.is_mounted:
-            options = f"size={DISK_KIB}k,mode=700"
-            subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", hub.state], check=True, timeout=10)
+        self.is_mounted = mounts_tmpfs(hub.state, f"{DISK_KIB}k")
 
     def fill(self):
         """Leaves not one free block."""
@@ -87,7 +90,7 @@ def fill_up(hub, disk, profile, names):
 
 
 def resumed(hub):
-    eventually(lambda: hub.status()["journal"]["state"] == "writing", RETRY_SECONDS + 3, every=0.1)
+    eventually(lambda: hub.status()["journal"]["state"] == "writing", RETRY_SECONDS + 15, every=0.1)
 
 
 def said(hub, words):
@@ -126,7 +129,7 @@ def test_changes_are_refused_and_all_else_goes_on_until_there_is_room(hub, disk)
 
 
 def test_every_face_says_storage(hub, disk, broker):
-    profile = hub.create_profile()
+    profile, unused = hub.create_profile(), hub.create_profile("unused")
     fill_up(hub, disk, profile, "d")
     answer = over_coap(hub, json.dumps(profile.request("over CoAP")).encode())
     assert answer.code.dotted == "5.03"
@@ -143,7 +146,7 @@ def test_every_face_says_storage(hub, disk, broker):
                                 "profileData": {}}),
     ]:  # fmt: skip
         assert hub.admin("POST", path, body).status == 507
-    assert hub.admin("DELETE", f"/api/deviceProfile/{profile.id}").status in (400, 507)
+    assert hub.admin("DELETE", f"/api/deviceProfile/{unused.id}").status == 507
     disk.free()
     resumed(hub)
     assert "by an operator" not in {device["name"] for device in hub.devices()}
@@ -203,8 +206,8 @@ def test_a_hub_stops_and_starts_on_a_full_disk(hub, disk):
 def test_room_is_kept_for_a_compaction_and_the_audit_log_gives_way_first(hubs):
     """Without it a full disk could never be emptied."""
     hub = hubs()
-    options = "size=20m,mode=700"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", hub.state], check=True, timeout=10)
+    if not mounts_tmpfs(hub.state, "20m"):
+        pytest.skip("this root may not mount")
     filler = hub.state / "filler"
 
     def leave(kib):
@@ -221,7 +224,7 @@ def test_room_is_kept_for_a_compaction_and_the_audit_log_gives_way_first(hubs):
         eventually(lambda: hub.provision(profile.request("a" + os.urandom(4).hex())).json and "audit log takes no lines" in hub.stderr)
         assert hub.status()["journal"]["state"] == "writing"
         leave(900)
-        eventually(lambda: hub.status()["journal"]["state"] == "full", 4, every=0.3)
+        eventually(lambda: hub.status()["journal"]["state"] == "full", 20, every=0.3)
         assert "are kept so that the log can be compacted" in hub.status()["journal"]["reason"]
         answer = hub.provision(profile.request("late")).json
         assert (answer["status"], answer["reason"]) == ("FAILURE", "STORAGE")
@@ -231,7 +234,7 @@ def test_room_is_kept_for_a_compaction_and_the_audit_log_gives_way_first(hubs):
         assert hub.admin("POST", path, {"floor": 3}).status == 200
         assert said(hub, "new devices are refused") == 1
         filler.unlink()
-        eventually(lambda: hub.status()["journal"]["state"] == "writing", 4, every=0.3)
+        eventually(lambda: hub.status()["journal"]["state"] == "writing", 20, every=0.3)
         assert hub.provision(profile.request("late")).json["status"] == "SUCCESS"
         assert said(hub, "has room again") == 1
     finally:

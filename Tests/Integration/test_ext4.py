@@ -140,7 +140,7 @@ def test_an_idle_hub_on_a_disk_turned_read_only_goes_on_without_changes(hub):
     assert hub.status()["journal"]["state"] == "failing"
     assert hub.provision(profile.request("early")).json == told
     rules.write_text("")
-    eventually(lambda: hub.status()["journal"]["state"] == "writing", 8, every=0.1)
+    eventually(lambda: hub.status()["journal"]["state"] == "writing", 20, every=0.1)
     assert hub.provision(profile.request("late")).json["status"] == "SUCCESS"
 
 

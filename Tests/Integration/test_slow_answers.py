@@ -7,12 +7,13 @@ import pathlib
 import socket
 import time
 
-import journal
 import pytest
-import slowdisk
+
+import faultline
+import journal
 from harness import PROVISION, exchange
 
-SYNC = 1.3
+SYNC = 4.0  # seconds: more than the one that requests wait without being suspended, whatever else is going on
 CROWD = 200  # more than the 128 that wait without being suspended
 
 
@@ -20,9 +21,15 @@ CROWD = 200  # more than the 128 that wait without being suspended
 def slow(hubs):
     """A hub whose disk takes longer than requests wait without being suspended, and a profile on it."""
     hub = hubs()
-    hub.environment |= slowdisk.environment(SYNC)
+    rules = hub.directory / "rules"
+    rules.touch()
+    hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(rules)}
     hub.start()
-    return hub, hub.create_profile()
+    profile = hub.create_profile()
+    rules.write_text(f"sync/devices*:*:delay={int(SYNC * 1000)}")
+    yield hub, profile
+    rules.write_text("")
+    assert hub.provision(profile.request("last")).json["status"] == "SUCCESS"  # the disk is quick again
 
 
 def send(hub, body: dict) -> socket.socket:

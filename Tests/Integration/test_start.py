@@ -70,8 +70,9 @@ def test_a_signal_while_the_logs_are_read_ends_the_start_and_changes_nothing(hub
     assert process.poll() is None and " is ready" not in hub.stderr.splitlines()[-1]
     began = time.monotonic()
     process.send_signal(number)
-    assert process.wait(5) == 0
-    assert time.monotonic() - began < READ_SECONDS + 0.5, "it went on reading"
+    assert process.wait(30) == 0
+    reads = -(-(hub.state / "devices.jsonl").stat().st_size // (1 << 20))
+    assert time.monotonic() - began < reads / 2 * READ_SECONDS, "it went on reading"
     hub.process = None
     assert "stopped while the state was read" in hub.stderr and "has not changed" in hub.stderr
     assert stored(hub) == before
