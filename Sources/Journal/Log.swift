@@ -39,7 +39,7 @@ public final class Log {
     /// Whether the batch that is being written is to be synced.
     private var isSyncing = false
     /// Whether records count as durable once they are written, since nothing is lost when the last ones are; they are
-    /// synced when `wantsSync` is set, and for a clean stop.
+    /// synced when `wantsSync` is set, and for a clean stop; marks are not.
     public var isLazy = false
     /// Whether a lazy log is to be synced with the next group.
     public var wantsSync = false
@@ -108,7 +108,8 @@ public final class Log {
     /// - Parameter syncing: whether marks alone are synced too.
     func beginCommit(syncing: Bool) -> Committer.Batch? {
         let hasRecords = seq > batchSeq && !isLazy
-        let syncs = hasRecords || (syncing || wantsSync) && (hasUnsynced || !staging.bytes.isEmpty)
+        let isUnsynced = isLazy ? seq > syncedSeq : hasUnsynced || !staging.bytes.isEmpty
+        let syncs = hasRecords || (syncing || wantsSync) && isUnsynced
         guard syncs || !staging.bytes.isEmpty else { return nil }
         swap(&inFlight, &staging.bytes)
         batchSeq = seq

@@ -169,18 +169,15 @@ extension Store {
         try? upstream.keep(devicesLog, devicesId, at: Duration.sinceEpoch.milliseconds)
     }
 
-    /// Brings the hub's id to disk if it is new, and says so: it must never be another one at the next start.
+    /// Brings the hub's id to disk if it is new: it must never be another one at the next start.
     func keepIdentity() throws(JournalError) {
         guard identity.log.provenSeq < identity.log.seq else { return }
         try journal.flush()
-        identity.log.mark()
-        try journal.flush()
+        markOwn()
     }
 
-    /// Brings the two logs to disk, and says so in them.
-    func closeOwn() throws(JournalError) {
-        bearWitness()
-        try journal.flush()
+    /// Says in the two logs that they are on disk.
+    func markOwn() {
         for log in [identity.log, upstream.log] where log.provenSeq < log.seq { log.mark() }
     }
 

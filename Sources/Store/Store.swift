@@ -107,10 +107,12 @@ public final class Store {
     public func close() throws(JournalError) {
         try journal.flush()
         release()
-        try closeOwn()
+        bearWitness()
         let settled = settle()
         if marks.profiles < profilesLog.seq { profilesLog.mark() }
         if marks.devices < devicesLog.seq || marks.settled < settled { devicesLog.mark(settled: settled) }
+        try journal.flush()
+        markOwn()
         try journal.flush()
     }
 
