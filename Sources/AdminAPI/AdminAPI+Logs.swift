@@ -35,7 +35,9 @@ extension AdminAPI {
                 json.member("before", before)
                 json.member("bytes", bytes)
             case .notWorthwhile: break
-            case .failed(let error): json.member("failed", Text(error.description))
+            case .failed(let error):
+                json.member("failed", Text(error.description))
+                if case .damaged = error.kind { json.member("damaged", true) }
             }
             json.endObject()
         }

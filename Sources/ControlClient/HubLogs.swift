@@ -9,6 +9,8 @@ extension Hub {
         public let bytes: (before: UInt64, now: UInt64)?
         /// Why it stays as it is.
         public let failure: String?
+        /// Whether that is because it is damaged.
+        public let isDamaged: Bool
     }
 
     /// Writes the hub's logs anew while it uses them, and waits for the end: `POST /api/nearhub/log/compact`.
@@ -21,11 +23,12 @@ extension Hub {
         pause: () -> Void, progress: (UInt64, UInt64) -> Void
     ) throws(ControlError) -> [CompactedLog] {
         let subject = "log compact"
-        _ = try ask("POST", "/api/nearhub/log/compact", about: subject)
+        let run = try ask("POST", "/api/nearhub/log/compact", about: subject)?["runs"]
         while true {
-            guard let compaction = try status()["compaction"], let isRunning = compaction["running"]?.bool else {
-                throw Self.unexpected(subject)
-            }
+            // A hub that was started anew meanwhile counts from the beginning.
+            guard let compaction = try status()["compaction"], let isRunning = compaction["running"]?.bool,
+                run != nil, compaction["runs"] == run
+            else { throw Self.unexpected(subject) }
             if !isRunning { return (compaction["outcomes"]?.array ?? []).compactMap(Self.compacted) }
             if let done = compaction["done"]?.unsigned, let total = compaction["total"]?.unsigned {
                 progress(done, total)
@@ -38,6 +41,8 @@ extension Hub {
         guard let log = outcome["log"]?.text?.description else { return nil }
         var bytes: (before: UInt64, now: UInt64)?
         if let before = outcome["before"]?.unsigned, let now = outcome["bytes"]?.unsigned { bytes = (before, now) }
-        return CompactedLog(log: log, bytes: bytes, failure: outcome["failed"]?.text?.description)
+        return CompactedLog(
+            log: log, bytes: bytes, failure: outcome["failed"]?.text?.description,
+            isDamaged: outcome["damaged"]?.bool ?? false)
     }
 }

@@ -21,7 +21,11 @@ final class ServiceNotifier {
     }
 
     /// Sends assignments such as `READY=1`, separated by newlines; nothing without systemd.
-    func notify(_ state: String) {
+    ///
+    /// - Parameters:
+    ///   - state: the assignments.
+    ///   - waits: whether it waits for room when nobody has read the last ones; the loop never does.
+    func notify(_ state: String, waits: Bool = false) {
         guard let socketPath else { return }
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -32,9 +36,10 @@ final class ServiceNotifier {
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path) }
         let size = socklen_t(MemoryLayout<sa_family_t>.size + path.count)
         let bytes = Array(state.utf8)
+        let flags = CInt(MSG_NOSIGNAL) | (waits ? 0 : CInt(MSG_DONTWAIT))
         _ = unsafe withUnsafePointer(to: &address) { pointer in
             let target = unsafe UnsafeRawPointer(pointer).assumingMemoryBound(to: sockaddr.self)
-            return unsafe sendto(socket.raw, bytes, bytes.count, CInt(MSG_NOSIGNAL), target, size)
+            return unsafe sendto(socket.raw, bytes, bytes.count, flags, target, size)
         }
     }
 }

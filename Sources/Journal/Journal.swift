@@ -174,12 +174,17 @@ public final class Journal: EventSource {
     ///   - isLive: whether the newest state of what it is about is this one; called on the loop. Nil when it does not know:
     ///     then the newest states of all ids are remembered meanwhile.
     /// - Returns: false when a compaction is under way, or the disk takes no writes.
-    /// - Throws: `.io` when there is no thread left.
+    /// - Throws: `.damaged` when lines of the log are not served: what they hide would be dead for ever. `.io` when there
+    ///   is no thread left.
     public func compact(
         _ log: Log, isForced: Bool, key: @escaping @Sendable (JSONValue) -> Text?,
         isLive: ((Log.Candidate) -> Bool)?
     ) throws(JournalError) -> Bool {
         guard compacting == nil, suspension == nil else { return false }
+        if log.skipsDamage {
+            let why = "lines are damaged or missing; a repair comes first"
+            throw JournalError(.damaged(offset: 0, line: nil, why: why), file: log.file.path)
+        }
         let request = Compaction.Request(
             name: log.name, addresses: log.addresses, end: log.size, seq: log.durableSeq, isForced: isForced, key: key,
             asks: isLive != nil)

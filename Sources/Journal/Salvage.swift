@@ -16,6 +16,8 @@ struct Salvage {
     private var isSealed = false
     /// Lines that are skipped since the last record.
     private var pending: [SetAside] = []
+    /// Whether any line was skipped, which may have been the seal.
+    private var hasSkipped = false
 
     /// Goes through a file.
     ///
@@ -56,10 +58,13 @@ struct Salvage {
                 salvage.pend(line, skip)
             } else if case .record(let seq, _, _, _)? = segment.line, salvage.isSealed {
                 salvage.settle(before, seq - 1, file, segment.offset, segment.number, skip)
-            } else if case .seal? = segment.line {
-                salvage.isSealed = true
-                salvage.giveOut(skip)
+            } else if case .seal(_, let lines)? = segment.line {
+                salvage.seal(lines, file, segment, skip)
             }
+        }
+        if salvage.hasHead, !salvage.isSealed, !salvage.hasSkipped {
+            let why = "the seal of a log that was written anew is not there"
+            throw JournalError(.damaged(offset: lastWhole, line: nil, why: why), file: file.path)
         }
         if salvage.isSealed, salvage.durable > salvage.end.seq {
             salvage.settle(salvage.end.seq, salvage.durable, file, lastWhole, nil, skip)
@@ -73,6 +78,7 @@ struct Salvage {
 
     /// Keeps a skipped line until the next record shows how many are lost; not more than a few.
     private mutating func pend(_ line: SetAside, _ skip: (SetAside) -> Void) {
+        hasSkipped = true
         if pending.count < 16 { return pending.append(line) }
         var line = line
         line.isAttributed = false
@@ -91,13 +97,27 @@ struct Salvage {
         _ before: UInt64, _ last: UInt64, _ file: LogFile, _ offset: UInt64, _ line: UInt64?, _ skip: (SetAside) -> Void
     ) {
         if last == before { for index in pending.indices { pending[index].isAttributed = true } }
-        let known = UInt64(pending.count { $0.isAttributed && $0.id != nil })
-        if last - before > known, pending.allSatisfy(\.isAttributed) {
+        if last - before > knownRecords, pending.allSatisfy(\.isAttributed) {
             let line = line ?? (pending.last.map { $0.line + 1 } ?? 1)
-            pending.append(SetAside(missing: (before + 1)...last, at: offset, line: line, of: file))
+            let what = "records \(before + 1) to \(last)"
+            pending.append(SetAside(missing: what, seq: before + 1, at: offset, line: line, of: file))
         }
         giveOut(skip)
     }
+
+    /// Takes the seal, which says how many records are before it.
+    private mutating func seal(_ lines: UInt64, _ file: LogFile, _ segment: Segment, _ skip: (SetAside) -> Void) {
+        isSealed = true
+        let missing = lines - min(lines, UInt64(end.records))
+        if missing > knownRecords, pending.allSatisfy(\.isAttributed) {
+            let what = "\(missing) of \(lines) records before the seal"
+            pending.append(SetAside(missing: what, at: segment.offset, line: segment.number, of: file))
+        }
+        giveOut(skip)
+    }
+
+    /// Records that were skipped and are known to be of one device or profile each.
+    private var knownRecords: UInt64 { UInt64(pending.count { $0.isAttributed && $0.id != nil }) }
 
     private init(path: String, name: String) {
         self.path = path

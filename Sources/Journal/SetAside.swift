@@ -49,14 +49,21 @@ public struct SetAside: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Records that are not there any more, though the numbers of others say that they were.
-    init(missing: ClosedRange<UInt64>, at offset: UInt64, line: UInt64, of file: LogFile) {
+    ///
+    /// - Parameters:
+    ///   - what: which records, for people.
+    ///   - seq: the first one's number, where it is known.
+    ///   - offset: where they would be, at the latest.
+    ///   - line: the line there.
+    ///   - file: the log.
+    init(missing what: String, seq: UInt64? = nil, at offset: UInt64, line: UInt64, of file: LogFile) {
         self.file = file.path
         self.offset = offset
         length = 0
         self.line = line
-        seq = missing.lowerBound
+        self.seq = seq
         id = nil
-        why = "records \(missing.lowerBound) to \(missing.upperBound) are not there"
+        why = "\(what) are not there"
         isAttributed = false
     }
 

@@ -3,11 +3,13 @@ internal import Provisioning
 
 extension Registry {
     mutating func replay(profile record: Record, _ earlier: EarlierRecords) throws(JournalError) {
+        try earlier.checkPlace(record)
         let event = try earlier.decode(record) { record throws(InvalidRecord) in try Event(profileRecord: record) }
         apply(event, at: record.offset)
     }
 
     mutating func replay(device record: Record, _ earlier: EarlierRecords) throws(JournalError) {
+        try earlier.checkPlace(record)
         guard record.offset <= HashIndex.maximumOffset else {
             throw JournalError(.unreadable(why: "it lies behind the first 64 GiB"), file: earlier.file)
         }
@@ -26,6 +28,12 @@ extension Registry {
 }
 
 extension EarlierRecords {
+    /// A log without its head may begin with a record.
+    fileprivate func checkPlace(_ record: Record) throws(JournalError) {
+        guard record.offset == 0 else { return }
+        throw JournalError(.damaged(offset: 0, line: 1, why: "a record where the head belongs"), file: file)
+    }
+
     fileprivate func device(at offset: UInt64) throws(JournalError) -> Device {
         try decode(try read(at: offset)) { record throws(InvalidRecord) in try Device(record) }
     }

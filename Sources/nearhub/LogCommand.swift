@@ -125,8 +125,11 @@ struct LogCompact: ParsableCommand {
         var progress = Progress("log compact")
         defer { progress.end() }
         let logs = try hub.compactLogs(pause: { usleep(100_000) }, progress: { progress.show($0, of: $1) })
-        if let (log, failure) = logs.lazy.compactMap({ log in log.failure.map { (log.log, $0) } }).first {
-            throw Failure(.inputOutput, "log compact", "\(log).jsonl stays as it is: \(failure)", "see the hub's log")
+        if let log = logs.first(where: { $0.failure != nil }) {
+            throw Failure(
+                log.isDamaged ? .damagedData : .inputOutput, "log compact",
+                "\(log.log).jsonl stays as it is: \(log.failure ?? "")",
+                log.isDamaged ? "stop the hub and run nearhub log repair" : "see the hub's log")
         }
         return logs.map { log in
             guard let bytes = log.bytes else { return "\(log.log).jsonl: nothing is replaced, nothing was changed" }

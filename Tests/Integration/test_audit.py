@@ -69,7 +69,7 @@ def test_what_administrators_change_has_their_uid(hub):
     hub.admin("DELETE", f"/api/deviceProfile/{spare.id}")
     hub.admin("GET", "/api/deviceProfiles?pageSize=1&page=0")
     hub.admin("DELETE", f"/api/deviceProfile/{profile.id}")  # refused: it has a device
-    line_like(hub, result="deleted")
+    line_like(hub, result="refused")
     who = {"face": "admin", "peer": f"uid {os.geteuid()}"}
     assert [without_time(one) for one in lines(hub)] == [
         {"seq": 1, **who, "profile": "P", "result": "created"},
@@ -77,6 +77,7 @@ def test_what_administrators_change_has_their_uid(hub):
         {"seq": 2, **who, "profile": "P", "device": "valve", "result": "changed"},
         {"seq": 2, **who, "profile": "spare", "result": "created"},
         {"seq": 3, **who, "profile": "spare", "result": "deleted"},
+        {**who, "result": "refused", "reason": "BAD_REQUEST"},
     ]
 
 

@@ -77,3 +77,87 @@ def test_one_lost_device_does_not_end_the_list(kept):
         assert [device["name"] for device in rest.devices()] == ["pump"]
     finally:
         rest.close()
+
+
+def drop(path, number):
+    """Takes a line, counted from 0, out of a log; the bytes it had."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    gone = lines.pop(number)
+    path.write_bytes(b"".join(lines))
+    return gone
+
+
+@pytest.fixture
+def four(hub, profile):
+    """A stopped hub with four devices; their answers."""
+    answers = {name: hub.provision(profile.request(name)).json for name in "abcd"}
+    hub.stop()
+    return hub, profile, answers
+
+
+def test_what_is_held_back_is_not_compacted_away(four):
+    """It counted as replaced: its lines went, the log looked whole, and its device got other credentials."""
+    hub, profile, answers = four
+    path = hub.state / "devices.jsonl"
+    drop(path, 3)
+    before = path.read_bytes()
+    hub.settings += ["store.damaged=serve-rest"]
+    hub.start()
+    run = hub.cli("log", "compact")
+    assert run.code == 65 and "repair" in run.err, run
+    assert path.read_bytes().startswith(before)
+    assert hub.provision(profile.request("a")).json["reason"] == "STORAGE"
+    assert hub.provision(profile.request("d")).json["credentialsValue"] == answers["d"]["credentialsValue"]
+
+
+def test_a_log_without_its_head_is_no_trap(four):
+    """The first record was at byte 0, where no record can be: the hub died at every start."""
+    hub, profile, answers = four
+    drop(hub.state / "devices.jsonl", 0)
+    for setting in ("store.damaged=refuse", "store.damaged=serve-rest"):
+        hub.settings = [setting]
+        run = hub.refused()
+        assert run.code == 65 and "not the head" in run.err, run
+    run = hub.cli("log", "repair", "--state", hub.state)
+    assert run.code == 0, run
+    hub.start()
+    for name, answer in answers.items():
+        assert hub.provision(profile.request(name)).json["credentialsValue"] == answer["credentialsValue"]
+
+
+def compacted(hub, profile, answers):
+    """Makes the hub's log one that was written anew: four records, then the seal."""
+    hub.start()
+    device = hub.device("a")
+    path = f"/api/plugins/telemetry/DEVICE/{device['id']['id']}/attributes/SERVER_SCOPE"
+    assert hub.admin("POST", path, {"floor": 3}).status == 200
+    assert hub.cli("log", "compact").code == 0
+    hub.stop()
+    lines = (hub.state / "devices.jsonl").read_bytes().splitlines()
+    (seal,) = [number for number, line in enumerate(lines) if b'"mark":"seal"' in line]
+    assert seal == 1 + len(answers)
+    return seal
+
+
+def test_a_record_that_is_missing_before_the_seal_is_noticed(four):
+    """Nobody was held back and nothing was said: the seal tells how many records there were."""
+    hub, profile, answers = four
+    seal = compacted(*four)
+    drop(hub.state / "devices.jsonl", seal - 2)
+    hub.settings += ["store.damaged=serve-rest"]
+    hub.start()
+    assert "cannot be attributed" in hub.stderr
+    refused = [name for name in answers if hub.provision(profile.request(name)).json.get("reason") == "STORAGE"]
+    assert refused, hub.stderr
+
+
+def test_a_log_that_ends_before_its_seal_is_refused(four):
+    """Numbers that had been used were used again."""
+    hub, profile, answers = four
+    seal = compacted(*four)
+    path = hub.state / "devices.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:seal]))
+    for setting in ("store.damaged=refuse", "store.damaged=serve-rest"):
+        hub.settings = [setting]
+        run = hub.refused()
+        assert run.code == 65 and "seal" in run.err, run
