@@ -24,13 +24,15 @@ public enum Backup {
         for name in StateFile.allCases where name.isNeeded {
             try orFail { () throws(SystemError) in _ = try ByteFile("\(state)/\(name.rawValue)", O_RDONLY) }
         }
+        let inodes = inodes(state)
         let found: Store.Inspection
         do { found = try Store.inspect(state) } catch {
             throw BackupError(error, "nothing was written; copy the directory with cp to keep what is there")
         }
         guard file != "-" else {
             try orFail { () throws(SystemError) in
-                try archive(found.recoveries, ByteFile(path: "stdout", owning: dup(STDOUT_FILENO)), state, progress)
+                let output = ByteFile(path: "stdout", owning: dup(STDOUT_FILENO))
+                try archive(found.recoveries, inodes, output, state, progress)
             }
             return BackupContents(found)
         }
@@ -41,7 +43,7 @@ public enum Backup {
         }
         do throws(SystemError) {
             try output.permit(0o600)
-            try archive(found.recoveries, output, state, progress)
+            try archive(found.recoveries, inodes, output, state, progress)
             try output.sync()
             try syncDirectory(parent(of: file))
         } catch {
@@ -52,7 +54,8 @@ public enum Backup {
     }
 
     private static func archive(
-        _ recoveries: [Recovery], _ output: borrowing ByteFile, _ state: String, _ progress: (UInt64, UInt64) -> Void
+        _ recoveries: [Recovery], _ inodes: [StateFile: ino_t], _ output: borrowing ByteFile, _ state: String,
+        _ progress: (UInt64, UInt64) -> Void
     ) throws(SystemError) {
         let total = sizes(state)
         var done: UInt64 = 0
@@ -61,7 +64,8 @@ public enum Backup {
             guard unsafe name.isNeeded || access(path, F_OK) == 0 else { continue }
             let log = try ByteFile(path, O_RDONLY)
             let info = try log.information()
-            let recovery = recoveries.first { $0.file == log.path }
+            // What a compaction has put in the place of what was inspected has no unfinished batch but its last line.
+            let recovery = info.st_ino == inodes[name] ? recoveries.first { $0.file == log.path } : nil
             let broken = try recovery?.brokenLines()
             let size = try log.wholeLines(in: broken ?? UInt64(info.st_size))
             let header = TarHeader(file: name.rawValue, size: size)
@@ -79,6 +83,16 @@ public enum Backup {
             try output.write([UInt8](repeating: 0, count: header.padding))
         }
         try output.write([UInt8](repeating: 0, count: 2 * TarHeader.blockSize))
+    }
+
+    /// Which files the logs are.
+    private static func inodes(_ state: String) -> [StateFile: ino_t] {
+        var inodes: [StateFile: ino_t] = [:]
+        for name in StateFile.allCases {
+            var info = stat()
+            if unsafe stat("\(state)/\(name.rawValue)", &info) == 0 { inodes[name] = info.st_ino }
+        }
+        return inodes
     }
 
     private static func sizes(_ state: String) -> UInt64 {

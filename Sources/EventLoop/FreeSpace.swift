@@ -1,4 +1,4 @@
-internal import Glibc
+public import Glibc
 
 /// How much room a file system has, looked up at most once a second.
 ///
@@ -27,8 +27,15 @@ public struct FreeSpace {
             free = .max
             return free
         }
-        let size = UInt64(info.f_frsize)
-        free = UInt64(info.f_blocks) * size < Self.smallest ? .max : UInt64(info.f_bavail) * size
+        free = info.bytes(info.f_blocks) < Self.smallest ? .max : info.bytes(info.f_bavail)
         return free
+    }
+}
+
+extension statvfs {
+    /// So many blocks in bytes; a network file system may call itself endless.
+    public func bytes(_ blocks: fsblkcnt_t) -> UInt64 {
+        let (bytes, isOver) = UInt64(blocks).multipliedReportingOverflow(by: UInt64(f_frsize))
+        return isOver ? .max : bytes
     }
 }

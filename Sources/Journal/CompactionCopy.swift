@@ -8,6 +8,9 @@ struct CompactionCopy {
     private static let slice: UInt64 = 1 << 19
     /// How much may be left to copy while nothing is written.
     private static let rest: UInt64 = 1 << 16
+    /// The same when that much is not reached in so many rounds.
+    private static let mostRest: UInt64 = 1 << 22
+    private static let mostRounds = 8
     /// How much is written before it is synced, so that no great heap of it delays the syncs of others.
     private static let heap: UInt64 = 1 << 22
     /// What must be free besides the new log.
@@ -47,7 +50,7 @@ struct CompactionCopy {
     mutating func run() throws(JournalError) -> Compaction.Replacement? {
         try survey()
         guard let head, request.isForced ? hasDead : live < request.end / 2 else { return nil }
-        try checkRoom()
+        try checkRoom(for: live)
         let (path, name) = (file.path, request.name)
         var rewrite = try onLog(path) { () throws(SystemError) in
             try Rewrite(path, name: name, id: head.id, generation: head.generation + 1)
@@ -57,14 +60,16 @@ struct CompactionCopy {
             try copyLive(to: &rewrite)
             size = try catchUp(&rewrite)
         } catch {
-            rewrite.abandon()
             stopIfOfSync(error)
+            rewrite.abandon()
             throw error
         }
         return try place(rewrite, size)
     }
 
     /// An error of a sync ends the process here as everywhere: the disk is not what it says it is.
+    ///
+    /// The next start sees by the new file that is left that a compaction was not finished, and waits with the next one.
     private func stopIfOfSync(_ error: JournalError) {
         if case .io(let cause) = error.kind, cause.isOfSync { onFailure(error) }
     }
@@ -108,16 +113,23 @@ struct CompactionCopy {
     /// - Returns: the length of the old log.
     private mutating func catchUp(_ rewrite: inout Rewrite) throws(JournalError) -> UInt64 {
         var copied = request.end
+        var rounds = 0
         while true {
             let end = try compaction.end(.wantsEnd)
+            try checkRoom(for: end - copied)
             try copyAll(copied..<end, to: &rewrite)
             try onLog(file.path) { () throws(SystemError) in
                 try rewrite.flush()
                 try rewrite.file.sync()
             }
-            let isClose = end - copied <= Self.rest
+            let missing = end - copied
             copied = end
-            if isClose { break }
+            if missing <= Self.rest { break }
+            rounds += 1
+            // More comes than a slow disk takes twice: the committer waits a little longer, or it is tried again later.
+            guard rounds >= Self.mostRounds else { continue }
+            if missing <= Self.mostRest { break }
+            throw JournalError(.io(SystemError("compaction", file.path, code: EBUSY)), file: file.path)
         }
         let end = try compaction.end(.wantsRest)
         try copyAll(copied..<end, to: &rewrite)
@@ -127,6 +139,7 @@ struct CompactionCopy {
     private mutating func copyAll(_ range: Range<UInt64>, to rewrite: inout Rewrite) throws(JournalError) {
         var reader = SegmentReader(file, from: range.lowerBound, to: range.upperBound)
         while let segment = try reader.next() {
+            guard segment.line != nil else { throw damaged(segment, "no whole line") }
             _ = try copy(segment, to: &rewrite)
             try flush(&rewrite)
         }
@@ -144,8 +157,8 @@ struct CompactionCopy {
             try rewrite.file.syncAll()
             folder = try LogFile(file.folder, O_RDONLY | O_DIRECTORY)
         } catch {
-            rewrite.abandon()
             stopIfOfSync(JournalError(.io(error), file: path))
+            rewrite.abandon()
             throw JournalError(.io(error), file: path)
         }
         let size = rewrite.size
@@ -216,12 +229,13 @@ struct CompactionCopy {
         } catch { throw JournalError(.io(error), file: file.path) }
     }
 
-    private func checkRoom() throws(JournalError) {
+    /// Whether there is room for so many bytes, and some more.
+    private func checkRoom(for bytes: UInt64) throws(JournalError) {
         var status = statvfs()
-        let (path, live) = (file.path, live)
+        let path = file.path
         try onLog(path) { () throws(SystemError) in
             try system("statvfs", path) { unsafe statvfs(path, &status) }
-            guard UInt64(status.f_bavail) * UInt64(status.f_frsize) >= live + Self.reserve else {
+            guard status.bytes(status.f_bavail) >= bytes + Self.reserve else {
                 throw SystemError("compaction", path, code: ENOSPC)
             }
         }

@@ -24,7 +24,9 @@ extension Log {
         let path = "\(directory)/\(name).jsonl"
         // The dot lets the directory itself be a symbolic link, as systemd's StateDirectory= may make it.
         let folder = try onLog(path) { () throws(SystemError) in try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY) }
-        try onLog(path) { () throws(SystemError) in try removeUnfinishedCompaction(path + ".new", folder) }
+        let hadCompaction = try onLog(path) { () throws(SystemError) in
+            try removeUnfinishedCompaction(path + ".new", folder)
+        }
         guard let file = try existing(path, O_RDWR) else {
             try refuseMissing(path, proven)
             let file = try onLog(path) { () throws(SystemError) in
@@ -66,7 +68,7 @@ extension Log {
         try onLog(path) { () throws(SystemError) in try folder.syncAll() }
         let recovery = Recovery(
             file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0, torn: torn,
-            rewrittenFrom: rewrittenFrom, damaged: damaged)
+            rewrittenFrom: rewrittenFrom, damaged: damaged, hadCompaction: hadCompaction)
         let log = Log(name: name, file: file, seq: end.seq, size: end.bytes, settled: end.settled)
         log.skipsDamage = skip != nil
         return (log, recovery)
@@ -115,12 +117,13 @@ extension Log {
     }
 
     /// Until it was renamed, nothing rested on it.
-    private static func removeUnfinishedCompaction(_ path: String, _ folder: LogFile) throws(SystemError) {
+    private static func removeUnfinishedCompaction(_ path: String, _ folder: LogFile) throws(SystemError) -> Bool {
         do { try system("unlink", path) { unsafe unlink(path) } } catch {
-            if error.code == ENOENT { return }
+            if error.code == ENOENT { return false }
             throw error
         }
         try folder.syncAll()
+        return true
     }
 
     /// Writes the head of an empty log, durably with its name; returns the length.

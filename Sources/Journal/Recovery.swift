@@ -26,6 +26,8 @@ public struct Recovery: Sendable, Hashable, CustomStringConvertible {
     public let rewrittenFrom: UInt64?
     /// How many damaged lines are in it and are not served.
     public var damaged = 0
+    /// Whether a compaction was under way when the log was used last, which has left a file that is removed.
+    public var hadCompaction = false
 
     /// One line, such as `devices.jsonl: 12 records, 4711 bytes; 30 bytes of an unfinished batch at byte 4711 cut off`.
     public var description: String {

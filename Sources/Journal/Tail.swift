@@ -51,16 +51,14 @@ enum Tail {
                 number += 1
                 continue
             }
-            do {
-                try copy(file, start, end, to: torn, at: 0)
-                try torn.syncAll()
-                try folder.syncAll()
-                return path
-            } catch {
+            do { try copy(file, start, end, to: torn, at: 0) } catch {
                 unsafe unlink(path)
                 guard error.isFullDisk else { throw error }
                 return nil
             }
+            try torn.syncAll()
+            try folder.syncAll()
+            return path
         }
     }
 

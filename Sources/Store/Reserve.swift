@@ -3,8 +3,9 @@ public import Journal
 
 /// Keeps room for a compaction: without it a full disk could never be emptied.
 ///
-/// A compaction writes what is live beside the log. So no device is added while less is free than that, taken as 1 KiB a
-/// device, and 1 MiB; whoever is there already may change and ask again.
+/// A compaction writes what is live beside the log. So no device is added while less is free than that and 1 MiB; whoever
+/// is there already may change and ask again. What is live is known since the last look for dead lines, together with
+/// what was written since; before the first one it is taken as 1 KiB a device.
 struct Reserve {
     private static let margin: UInt64 = 1 << 20
     private static let perDevice: UInt64 = 1 << 10
@@ -21,8 +22,13 @@ struct Reserve {
     }
 
     /// Looks whether there is room for one more device; returns whether that has changed.
-    mutating func look(devices: Int, log size: UInt64) -> Bool {
-        let wanted = min(size, UInt64(devices) * Self.perDevice) + Self.margin
+    ///
+    /// - Parameters:
+    ///   - devices: how many there are.
+    ///   - live: bytes of the log that are live at most; nil when that is not known.
+    ///   - size: the length of the log.
+    mutating func look(devices: Int, live: UInt64?, log size: UInt64) -> Bool {
+        let wanted = min(size, live ?? UInt64(devices) * Self.perDevice) + Self.margin
         let free = space.bytes()
         guard free < wanted else {
             defer { shortage = nil }
@@ -57,6 +63,9 @@ extension Store {
     }
 
     private func lookAtReserve() {
-        if reserve.look(devices: deviceCount, log: devicesLog.size) { onShortage?(reserve.shortage) }
+        let (known, next) = (compactions.known[devicesLog.name]?.live, devicesLog.nextAddress)
+        // What was staged then may have been taken back.
+        let live = known.map { $0.bytes + next - min(next, $0.address) }
+        if reserve.look(devices: deviceCount, live: live, log: devicesLog.size) { onShortage?(reserve.shortage) }
     }
 }

@@ -9,6 +9,8 @@ struct Compactions {
     struct Known {
         /// Records when it was opened or last written anew, of which the last had this number; nil when it is not known.
         var records: (count: UInt64, seq: UInt64)?
+        /// Bytes that were live at the last look, and the address that the next record had then.
+        var live: (bytes: UInt64, address: UInt64)?
         /// Nothing is worth while before the log's addresses reach this.
         var nextAddress: UInt64 = 0
         /// Set while the last attempt failed: how long the next one waits.
@@ -114,6 +116,11 @@ extension Store {
     func moved(_ log: Log, _ outcome: Log.Moved) {
         var known = compactions.known[log.name] ?? .init()
         compactions.due = .monotonic + .seconds(1)
+        switch outcome {
+        case .shorter(_, let bytes): known.live = (bytes, log.nextAddress)
+        case .notWorthwhile(let live): known.live = (live, log.nextAddress)
+        case .failed: break
+        }
         switch outcome {
         case .shorter, .notWorthwhile:
             known.records = nil

@@ -174,6 +174,8 @@ extension Store {
         guard identity.log.provenSeq < identity.log.seq else { return }
         try journal.flush()
         markOwn()
+        // With its proof: the next start finds nothing left to do.
+        try journal.flush()
     }
 
     /// Says in the two logs that they are on disk.

@@ -78,7 +78,10 @@ public final class Store {
             [profilesLog, devicesLog, identity.log, upstream.log], retryInterval: retryInterval, onFailure: onFailure)
         reserve = Reserve(directory.path)
         self.directory = directory
-        compactions = Compactions(firstLook: firstCompaction)
+        // One that a disk or the power ended is not begun again and again.
+        let isBurnt = recoveries.contains(where: \.hadCompaction)
+        compactions = Compactions(
+            firstLook: isBurnt ? max(firstCompaction, Compactions.pauses.longest) : firstCompaction)
         marksDue = windows.isOpen ? .monotonic + .seconds(1) : nil
         journal.onDurable = { [unowned self] in release() }
         journal.onTakenBack = { [unowned self] in takeBack() }

@@ -42,7 +42,7 @@ def test_hundreds_of_sessions_leave_nothing_behind(hubs, thingsboards, certifica
         settled(hub, confirmed=EACH * (number + 1), seconds=100)
         sizes.append(size(hub))
     print(f"\n{len(server.sessions)} sessions, {len(server.refused)} refused logins: {sizes[0]} -> {sizes[-1]}")
-    assert len(server.sessions) > 40  # a fast hub needs fewer
+    assert len(server.sessions) >= 20  # a fast hub needs fewer
     assert sizes[-1]["descriptors"] - sizes[0]["descriptors"] < 24  # four or five for each of the four sessions
     assert sizes[-1]["threads"] - sizes[0]["threads"] < 6
     assert sizes[-1]["memory"] - sizes[0]["memory"] < 600
