@@ -139,7 +139,7 @@ def test_a_link_that_is_cut_again_and_again(hubs, proxies, open_broker):
     settled(hub, confirmed=800, seconds=90)
     observer.close()
     assert {one["name"] for one in retained(open_broker).values()} == {one["name"] for one in hub.devices()}
-    assert link.connections >= 8
+    assert link.connections >= 4  # a cut that comes before the hub has noticed the last one ends none
 
 
 def test_a_slow_link_carries_everything_in_the_end(hubs, proxies, open_broker):
