@@ -74,9 +74,9 @@ public enum Restore {
             let total = archive.total
             var isFirst = true
             try archive.content(header, input, file) { (bytes, done) throws(BackupError) in
-                let bytes = isFirst && !replacing ? withNewId(bytes) : bytes
+                let isHead = isFirst && !replacing
                 isFirst = false
-                try orFail { () throws(SystemError) in try output.write(bytes) }
+                try orFail { () throws(SystemError) in try output.write(isHead ? try withNewId(bytes) : bytes) }
                 progress(done, total)
             }
             try orFail { () throws(SystemError) in try output.sync() }
@@ -103,9 +103,9 @@ public enum Restore {
     }
 
     /// The beginning of a log whose head, if it is one, has a new id.
-    private static func withNewId(_ bytes: [UInt8]) -> [UInt8] {
+    private static func withNewId(_ bytes: [UInt8]) throws(SystemError) -> [UInt8] {
         guard let newline = bytes.firstIndex(of: UInt8(ascii: "\n")),
-            let head = LogHead.renewed(Array(bytes[..<newline]))
+            let head = try LogHead.renewed(Array(bytes[..<newline]))
         else { return bytes }
         return head + bytes[newline...]
     }

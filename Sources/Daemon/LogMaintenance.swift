@@ -48,12 +48,7 @@ extension Daemon {
     public static func compactLogs(
         _ state: String, progress: (UInt64, UInt64) -> Void
     ) throws(DaemonError) -> [String] {
-        let directory: StateDirectory
-        do {
-            try StateDirectory.actAsOwner(of: state)
-            try StateDirectory.check(state)
-            directory = try StateDirectory.open(state)
-        } catch { throw DaemonError(error) }
+        let directory = try lock(state)
         do {
             return try Store.compact(directory, progress: progress).map { log in
                 "\(log.file): \(log.records) records, \(log.bytes) bytes; before it had \(log.bytesBefore) bytes"
@@ -72,12 +67,7 @@ extension Daemon {
     public static func repairLogs(
         _ state: String, setAside: (String) -> Void, progress: (UInt64, UInt64) -> Void
     ) throws(DaemonError) -> [String] {
-        let directory: StateDirectory
-        do {
-            try StateDirectory.actAsOwner(of: state)
-            try StateDirectory.check(state)
-            directory = try StateDirectory.open(state)
-        } catch { throw DaemonError(error) }
+        let directory = try lock(state)
         do {
             let repaired = try Store.repair(
                 directory, setAside: { setAside($0.description) }, progress: { progress($1, $2) })
@@ -85,6 +75,15 @@ extension Daemon {
                 let counts = "\(log.records) records, \(log.setAside) lines set aside"
                 return "\(log.file): written anew with \(counts); the damaged log is \(log.kept)"
             }
+        } catch { throw DaemonError(error) }
+    }
+
+    /// Takes the directory for this process.
+    private static func lock(_ state: String) throws(DaemonError) -> StateDirectory {
+        do {
+            try StateDirectory.actAsOwner(of: state)
+            try StateDirectory.check(state)
+            return try StateDirectory.open(state)
         } catch { throw DaemonError(error) }
     }
 }

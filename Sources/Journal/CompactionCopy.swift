@@ -153,8 +153,7 @@ struct CompactionCopy {
         let path = file.path
         let folder: LogFile
         do throws(SystemError) {
-            try rewrite.flush()
-            try rewrite.file.syncAll()
+            try rewrite.finish()
             folder = try LogFile(file.folder, O_RDONLY | O_DIRECTORY)
         } catch {
             stopIfOfSync(JournalError(.io(error), file: path))

@@ -20,17 +20,27 @@ public struct EarlierRecords {
     ///
     /// - Throws: `.damaged` when the line is not whole any more, `.io`.
     public func read(at offset: UInt64) throws(JournalError) -> Record {
+        guard let line = try log.line(at: offset, size: size) else {
+            throw JournalError(.damaged(offset: offset, line: nil, why: "no end of the line"), file: log.path)
+        }
+        return try Record(whole: line, at: offset, file: log.path)
+    }
+}
+
+extension LogFile {
+    /// The bytes at an offset up to the next newline, in a log of the given size; nil when there is none in reach.
+    func line(at offset: UInt64, size: UInt64) throws(JournalError) -> [UInt8]? {
         // Nearly every line fits the first try.
         for length in [1024, Line.limit] {
             var bytes = [UInt8](repeating: 0, count: Int(min(UInt64(length), size - min(size, offset))))
-            let count = try onLog(log.path) { () throws(SystemError) in
-                try log.read(into: &bytes, 0..<bytes.count, at: offset)
+            let count = try onLog(path) { () throws(SystemError) in
+                try read(into: &bytes, 0..<bytes.count, at: offset)
             }
             guard let end = bytes[..<count].firstIndex(of: 0x0A) else { continue }
             bytes.removeSubrange(end...)
-            return try Record(whole: bytes, at: offset, file: log.path)
+            return bytes
         }
-        throw JournalError(.damaged(offset: offset, line: nil, why: "no end of the line"), file: log.path)
+        return nil
     }
 }
 

@@ -75,18 +75,10 @@ extension Log {
 
     /// The whole line at an offset with its length; nil when what is there is none.
     private func line(at offset: UInt64) throws(JournalError) -> (line: Line, length: UInt64)? {
-        // Nearly every line fits the first try.
-        for length in [1024, Line.limit] {
-            var bytes = [UInt8](repeating: 0, count: Int(min(UInt64(length), size - min(size, offset))))
-            let count = try onLog(file.path) { () throws(SystemError) in
-                try file.read(into: &bytes, 0..<bytes.count, at: offset)
-            }
-            guard let end = bytes[..<count].firstIndex(of: 0x0A) else { continue }
-            bytes.removeSubrange(end...)
-            guard unsafe bytes.withUnsafeBytes({ unsafe Line.isIntact($0) }), let line = Line(bytes) else { return nil }
-            return (line, UInt64(end) + 1)
-        }
-        return nil
+        guard let bytes = try file.line(at: offset, size: size),
+            unsafe bytes.withUnsafeBytes({ unsafe Line.isIntact($0) }), let line = Line(bytes)
+        else { return nil }
+        return (line, UInt64(bytes.count) + 1)
     }
 
     /// How far it is from an offset to the next line; nil at the end.

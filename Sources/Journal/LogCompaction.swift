@@ -31,8 +31,7 @@ extension Log {
         let head = try head()
         let end = size
         let folder = try onLog(path) { () throws(SystemError) in
-            let parent = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-            return try LogFile("\(parent).", O_RDONLY | O_DIRECTORY)
+            try LogFile(file.folder, O_RDONLY | O_DIRECTORY)
         }
         var rewrite = try onLog(path) { () throws(SystemError) in
             try Rewrite(path, name: name, id: head.id, generation: head.generation + 1)
@@ -44,7 +43,7 @@ extension Log {
                 try copy(segment, to: &rewrite, isLive)
             }
             rewrite.seal(upto: seq, settled: min(settled, seq))
-            try onLog(path) { () throws(SystemError) in try rewrite.flush() }
+            try onLog(path) { () throws(SystemError) in try rewrite.finish() }
         } catch {
             rewrite.abandon()
             throw error

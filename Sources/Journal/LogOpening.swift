@@ -1,4 +1,3 @@
-internal import CLinux
 internal import EventLoop
 internal import Glibc
 
@@ -143,17 +142,8 @@ extension Line {
     /// The first line of a new log, with an id of its own.
     static func newHead(log: String) throws(SystemError) -> [UInt8] {
         var line: [UInt8] = []
-        line.appendHead(log: log, id: try newID(), generation: 1)
+        line.appendHead(log: log, id: try LogHead.newID(), generation: 1)
         return line
-    }
-
-    /// An id that no other log has: 32 hexadecimal digits.
-    static func newID() throws(SystemError) -> [UInt8] {
-        var random = [UInt8](repeating: 0, count: 16)
-        try system("getrandom") { unsafe getrandom(&random, random.count, 0) }
-        return random.flatMap { byte in
-            [byte >> 4, byte & 15].map { $0 < 10 ? UInt8(ascii: "0") + $0 : UInt8(ascii: "a") + $0 - 10 }
-        }
     }
 
     /// The length of `newHead`.

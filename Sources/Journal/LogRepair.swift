@@ -57,7 +57,7 @@ extension Log {
         for segment in survey.sort() { try leaveOut(segment, "its number stands on an earlier line too") }
         let kept = onlyFreePath("\(path).damaged-")
         let records = try onLog(path) { () throws(SystemError) in
-            let id = if let known = survey.id { known } else { try Line.newID() }
+            let id = if let known = survey.id { known } else { try LogHead.newID() }
             var rewrite = try Rewrite(
                 path, name: name, id: id, generation: survey.generation + 1)
             do throws(SystemError) {
@@ -69,7 +69,7 @@ extension Log {
                 }
                 let upto = max(survey.upto, proven)
                 rewrite.seal(upto: upto, settled: min(survey.settled, upto))
-                try rewrite.flush()
+                try rewrite.finish()
             } catch {
                 rewrite.abandon()
                 throw error

@@ -60,15 +60,19 @@ struct Rewrite: ~Copyable {
         if settled > 0 { buffer.appendSyncMark(durable: upto, settled: settled) }
     }
 
-    /// Brings it to disk and puts it in the log's place.
+    /// Brings all of it to disk; then it may take the log's place.
+    mutating func finish() throws(SystemError) {
+        try flush()
+        try file.syncAll()
+    }
+
+    /// Puts it in the log's place; it is finished.
     ///
     /// - Parameters:
     ///   - folder: the directory, open.
     ///   - kept: the path at which the old log stays; nil to let it go.
     consuming func replace(in folder: LogFile, keeping kept: String?) throws(SystemError) {
         do throws(SystemError) {
-            try flush()
-            try file.syncAll()
             if let kept {
                 try system("link", kept) { unsafe link(path, kept) }
                 // Its second name first: the rename takes the first one away.

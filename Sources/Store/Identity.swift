@@ -1,4 +1,3 @@
-internal import Crypto
 internal import JSON
 internal import Journal
 internal import Provisioning
@@ -34,8 +33,7 @@ struct Identity {
             hub = known
             return
         }
-        var random = SystemRandom()
-        hub = Text(LogHead.hexadecimal(random.next()) + LogHead.hexadecimal(random.next()))
+        do { hub = Text(utf8: try LogHead.newID()) } catch { throw JournalError(.io(error), file: "admin.jsonl") }
         try write(at: now)
     }
 

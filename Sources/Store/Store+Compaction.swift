@@ -41,14 +41,9 @@ extension Store {
                         guard let id = record.json["device"]?["id"]?.text else { return false }
                         // Upstream has yet to be told that the device is gone.
                         if record.operation == .delete { return !cursor.target.isEmpty && record.seq > cursor.seq }
-                        return registry.isNewest(id: id, at: record.offset)
+                        return registry.isNewest(id, at: record.offset)
                     }, progress: progress))
         }
         return compacted
     }
-}
-
-extension Registry {
-    /// Whether the newest state of the device is at this offset.
-    func isNewest(id: Text, at offset: UInt64) -> Bool { byId.candidates(id.utf8).contains(offset) }
 }

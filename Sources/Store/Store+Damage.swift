@@ -98,19 +98,20 @@ extension Store {
     /// Where the index has a device whose newest state cannot be known: no line is there.
     private static let heldBack = HashIndex.maximumOffset
 
-    private static func open(
-        _ directory: String, _ name: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch,
+    /// Opens a log and reads it into a state; again without its damaged lines if that is wanted.
+    static func open<Content>(
+        _ directory: String, _ name: String, _ content: inout Content, _ damage: Damage, _ watch: ReadingWatch,
         proven: UInt64 = 0,
-        _ replay: (inout Registry, Record, EarlierRecords) throws(JournalError) -> Void
+        _ replay: (inout Content, Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> Opened {
-        let empty = registry
+        let empty = content
         var count = 0
         func take(_ record: Record, _ earlier: EarlierRecords) throws(JournalError) {
             count += 1
             if count % 256 == 0 {
                 try watch(Reading(file: earlier.file, bytes: record.offset, size: earlier.size))
             }
-            try replay(&registry, record, earlier)
+            try replay(&content, record, earlier)
         }
         do {
             let opened = try Log.open(directory: directory, name: name, proven: proven) {
@@ -120,7 +121,7 @@ extension Store {
         } catch {
             guard damage == .serveRest, case .damaged = error.kind else { throw error }
         }
-        registry = empty
+        content = empty
         var damaged: [SetAside] = []
         let opened = try Log.open(
             directory: directory, name: name, proven: proven, skippingDamage: { keep($0, in: &damaged) }

@@ -126,25 +126,9 @@ extension Store {
         _ directory: String, _ name: String, _ damage: Damage, _ content: inout Content,
         _ replay: (inout Content, Record) throws(InvalidRecord) -> Void
     ) throws(JournalError) -> Opened {
-        let empty = content
-        let file = "\(directory)/\(name).jsonl"
-        func take(_ record: Record) throws(JournalError) {
-            try record.orDamaged(file) { () throws(InvalidRecord) in try replay(&content, record) }
+        try open(directory, name, &content, damage, { _ in }) { content, record, earlier throws(JournalError) in
+            try record.orDamaged(earlier.file) { () throws(InvalidRecord) in try replay(&content, record) }
         }
-        do {
-            return (
-                try Log.open(directory: directory, name: name) { record, _ throws(JournalError) in try take(record) },
-                []
-            )
-        } catch {
-            guard damage == .serveRest, case .damaged = error.kind else { throw error }
-        }
-        content = empty
-        var damaged: [SetAside] = []
-        let opened = try Log.open(directory: directory, name: name, skippingDamage: { damaged.append($0) }) {
-            record, _ throws(JournalError) in try take(record)
-        }
-        return (opened, damaged)
     }
 
     /// Up to which number upstream.jsonl proves that devices were on disk.

@@ -44,7 +44,7 @@ struct UpstreamLogTests {
         store = nil
         let lines = try directory.bytes("admin.jsonl").split(separator: 0x0A)
         let first = try #require(lines.first)
-        let head = try #require(LogHead.renewed(Array(first)))
+        let head = try #require(try LogHead.renewed(Array(first)))
         try directory.put(head + [0x0A] + lines.dropFirst().joined(separator: [0x0A]) + [0x0A], "admin.jsonl")
         #expect(try openStore(directory).hub != hub)
     }

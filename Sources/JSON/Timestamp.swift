@@ -1,14 +1,17 @@
 /// Writes points in time as RFC 3339 text in UTC with milliseconds; computes the calendar once a second.
-struct Timestamp {
+public struct Timestamp: Sendable {
     private var second: Int64 = -1
     private var text: [UInt8] = []
 
+    /// One that has written nothing yet.
+    public init() {}
+
     /// Appends 24 characters, such as `2026-11-24T16:20:22.123Z`; times outside the years 1970 to 9999 become the nearest.
-    mutating func append(_ milliseconds: Int64, to bytes: inout [UInt8]) {
+    public mutating func append(_ milliseconds: Int64, to bytes: inout [UInt8]) {
         let time = min(max(milliseconds, 0), 253_402_300_799_999)
         if time / 1000 != second { format(second: time / 1000) }
         bytes.append(contentsOf: text)
-        bytes.appendDigits(UInt64(time % 1000), width: 3)
+        bytes.append(digits: time % 1000, width: 3)
         bytes.append(UInt8(ascii: "Z"))
     }
 
@@ -23,17 +26,29 @@ struct Timestamp {
         let month = shifted < 10 ? shifted + 3 : shifted - 9
         let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
         text.removeAll(keepingCapacity: true)
-        text.appendDigits(UInt64(year), width: 4)
+        text.append(digits: year, width: 4)
         text.append(UInt8(ascii: "-"))
-        text.appendDigits(UInt64(month), width: 2)
+        text.append(digits: month, width: 2)
         text.append(UInt8(ascii: "-"))
-        text.appendDigits(UInt64(dayOfYear - (153 * shifted + 2) / 5 + 1), width: 2)
+        text.append(digits: dayOfYear - (153 * shifted + 2) / 5 + 1, width: 2)
         text.append(UInt8(ascii: "T"))
-        text.appendDigits(UInt64(clock / 3600), width: 2)
+        text.append(digits: clock / 3600, width: 2)
         text.append(UInt8(ascii: ":"))
-        text.appendDigits(UInt64(clock / 60 % 60), width: 2)
+        text.append(digits: clock / 60 % 60, width: 2)
         text.append(UInt8(ascii: ":"))
-        text.appendDigits(UInt64(clock % 60), width: 2)
+        text.append(digits: clock % 60, width: 2)
         text.append(UInt8(ascii: "."))
+    }
+}
+
+extension [UInt8] {
+    /// Appends so many decimal digits of a number that is not negative.
+    fileprivate mutating func append(digits number: Int64, width: Int) {
+        var divisor: Int64 = 1
+        for _ in 1..<width { divisor *= 10 }
+        while divisor > 0 {
+            append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / divisor % 10))
+            divisor /= 10
+        }
     }
 }
