@@ -142,8 +142,4 @@ extension JournalError {
     fileprivate var isSuspended: Bool {
         if case .suspended = kind { true } else { false }
     }
-
-    fileprivate var isTooLong: Bool {
-        if case .lineTooLong = kind { true } else { false }
-    }
 }

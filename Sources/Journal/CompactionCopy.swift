@@ -253,10 +253,6 @@ extension Compaction {
     }
 }
 
-extension SystemError {
-    fileprivate var isOfSync: Bool { call == "fdatasync" || call == "fsync" }
-}
-
 extension LogFile {
     /// The directory that it is in.
     var folder: String { (path.lastIndex(of: "/").map { String(path[...$0]) } ?? "") + "." }

@@ -41,6 +41,17 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         self.file = file
     }
 
+    /// Whether the record is longer than a line may be.
+    public var isTooLong: Bool {
+        if case .lineTooLong = kind { true } else { false }
+    }
+
+    /// Whether a write found no room; a sync that says so has lost what was written.
+    public var isFullDisk: Bool {
+        guard case .io(let cause) = kind else { return false }
+        return cause.isFullDisk && !cause.isOfSync
+    }
+
     /// One line for people, such as `devices.jsonl: damaged at byte 4711, line 12: seq 14 follows 12`.
     public var description: String {
         switch kind {

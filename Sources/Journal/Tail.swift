@@ -82,6 +82,9 @@ extension SystemError {
     /// Whether the disk, or the share of it that the user or the process may use, is full.
     var isFullDisk: Bool { code == ENOSPC || code == EDQUOT || code == EFBIG }
 
+    /// Whether it was a sync that failed: what was written is not on disk, and never will be.
+    var isOfSync: Bool { call == "fdatasync" || call == "fsync" }
+
     /// Whether a read that failed so met bytes that the disk does not give, such as a bad sector.
     var isUnreadable: Bool { code == EIO || code == EBADMSG }
 

@@ -59,6 +59,12 @@ extension Store {
         return newest.contains(record.offset) ? line : .replaced
     }
 
+    /// Whether the newest line of a device is not on disk yet, and may be taken back.
+    public func isStaged(_ device: Text) throws(JournalError) -> Bool {
+        guard let found = try find(.id(device)) else { return false }
+        return devicesLog.isStaged(found.offset)
+    }
+
     /// The newest state of a device that is on disk, and the number of its line; nil when there is none.
     public func durableDevice(id: Text) throws(JournalError) -> (device: Device, seq: UInt64)? {
         guard let found = try find(.id(id)), !devicesLog.isStaged(found.offset) else { return nil }

@@ -11,7 +11,7 @@ extension UpstreamLog {
     ///   - log: as it was opened, with nothing staged.
     ///   - records: how many it holds.
     ///   - smallest: a shorter log is left alone.
-    /// - Returns: whether it was.
+    /// - Returns: whether it was; not where there is no room.
     static func compact(_ log: Log, records: Int, smallest: UInt64 = smallest) throws(JournalError) -> Bool {
         guard log.size > smallest else { return false }
         var newest: [Text: UInt64] = [:]
@@ -24,7 +24,11 @@ extension UpstreamLog {
         }
         guard newest.count * 2 < records else { return false }
         let live = Set(newest.values)
-        _ = try log.compact(isLive: { live.contains($0.offset) }, progress: { _, _ in })
+        do { _ = try log.compact(isLive: { live.contains($0.offset) }, progress: { _, _ in }) } catch {
+            // The log is as it was, and the hub starts on a full disk too.
+            guard error.isFullDisk else { throw error }
+            return false
+        }
         return true
     }
 }

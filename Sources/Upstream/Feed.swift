@@ -64,12 +64,15 @@ struct Feed {
 
     /// The next device, and takes it in flight; nil when there is none, or not before the deadline.
     mutating func next(until deadline: Duration, name: (Device) -> Text) throws(JournalError) -> Change? {
-        while let (device, line) = again.popFirst() {
+        // One whose newest line is not on disk yet waits: that line may be taken back, and the one before is news again.
+        for (device, line) in again where !isStaged(device) {
+            again[device] = nil
             if let change = try newest(device, line, name) {
                 return takeOff(change, Flight(line: change.seq, seq: change.seq))
             }
         }
-        while let device = retries.popLast() {
+        while let device = retries.last, !isStaged(device) {
+            retries.removeLast()
             guard flights[device] == nil, store.syncStates[device]?.kind == .pending else { continue }
             if let change = try newest(device, 0, name) { return takeOff(change, Flight(line: change.seq, seq: nil)) }
         }
@@ -140,6 +143,9 @@ struct Feed {
         flights[change.device] = flight
         return nil
     }
+
+    /// Whether the newest line of a device is not on disk yet; one that cannot be read is met again when it is told.
+    private func isStaged(_ device: Text) -> Bool { (try? store.isStaged(device)) ?? false }
 
     /// The newest state of a device; nil when its line is still to be read.
     private func newest(_ id: Text, _ line: UInt64, _ name: (Device) -> Text) throws(JournalError) -> Change? {

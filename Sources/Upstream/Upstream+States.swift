@@ -39,7 +39,14 @@ extension Upstream {
     @discardableResult
     func writeStates() -> Bool {
         while let (device, state) = unwritten.first {
-            do { try store.note(state, of: device, now: Duration.sinceEpoch.milliseconds) } catch { return false }
+            do throws(JournalError) {
+                try store.note(state, of: device, now: Duration.sinceEpoch.milliseconds)
+            } catch {
+                // Upstream may send credentials that no line holds: that they differ is remembered without them.
+                guard error.isTooLong, state?.upstream != nil else { return false }
+                unwritten[0].state?.upstream = nil
+                continue
+            }
             unwritten.removeFirst()
             sortedStates = [:]
         }

@@ -145,4 +145,25 @@ struct UpstreamLogTests {
         #expect(recovery.records == 2 && recovery.seq == 33)
         #expect(after.entry == before.entry && after.states == before.states)
     }
+
+    /// The hub did not start on a full disk then.
+    @Test func `without room it stays as it is`() async {
+        await #expect(processExitsWith: .success) {
+            let directory = try TemporaryDirectory()
+            let log = try Log.open(directory: directory.path, name: "upstream") { _, _ in }.log
+            var upstream = UpstreamLog(log, UpstreamLog.Content())
+            let devices = try Log.open(directory: directory.path, name: "devices") { _, _ in }.log
+            let journal = try Journal([log]) { error in fatalError("\(error)") }
+            for number: UInt64 in 1...30 {
+                try upstream.note(UpstreamCursor(target: "t", seq: number), of: devices, "id", at: 1)
+            }
+            try journal.flush()
+            let before = try directory.bytes("upstream.jsonl")
+            FileSizeLimit.set(100)
+            #expect(try !UpstreamLog.compact(log, records: 30, smallest: 0))
+            FileSizeLimit.set(nil)
+            #expect(try directory.bytes("upstream.jsonl") == before)
+            #expect(!directory.names.contains { $0.hasSuffix(".new") })
+        }
+    }
 }

@@ -157,4 +157,18 @@ struct EngineTests {
             #expect(try engine.resolve(device(1), decision) != nil)
         }
     }
+
+    /// Its state could never be written: the cursor stood still, and with it all devices.
+    @Test func `credentials upstream that no line holds are a conflict all the same`() throws {
+        try site.put(device(1), device(2))
+        let engine = engine()
+        try offer(engine)
+        let quotes = Text(String(repeating: "\"", count: 80_000))
+        engine.settle("i1", .conflict(Credentials(type: .mqttBasic, id: "u", value: quotes)))
+        engine.settle("i2", .confirmed)
+        #expect(engine.writeStates())
+        #expect(try row(engine, "i1").state == .conflict)
+        #expect(engine.feed.cursor == 2)
+        #expect(counts(engine) == [0, 0, 1, 0, 1])
+    }
 }

@@ -129,4 +129,20 @@ struct FeedTests {
         try site.settle()
         #expect(try [next(&feed), next(&feed)] == ["2 D2", "3 D1"])
     }
+
+    /// It was forgotten: its older state, news again when the newest one was taken back, was never told.
+    @Test func `a device that is to be told next is not forgotten while a newer line of it may be taken back`() throws {
+        try site.put(device(1))
+        var feed = feed()
+        #expect(try next(&feed) == "1 D1")
+        try site.put(device(1, token: "a"))
+        #expect(try next(&feed) == nil)
+        #expect(feed.settle("i1") == 1)
+        try site.store.put(device(1, token: "b"), now: 1)
+        #expect(try next(&feed) == nil)
+        #expect(feed.cursor == 1 && !feed.isEmpty && feed.isPending("i1", 2))
+        try site.settle()
+        #expect(try [next(&feed), next(&feed)] == ["3 D1", nil])
+        #expect(feed.settle("i1") == 3 && feed.cursor == 3)
+    }
 }
