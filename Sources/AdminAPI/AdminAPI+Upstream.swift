@@ -91,7 +91,7 @@ extension Upstream.Row {
         json.member("name", name)
         json.member("upstreamName", upstreamName)
         json.member("seq", seq)
-        json.member("state", Text(state.rawValue))
+        json.member("state", word: state)
         json.member("reason", reason)
         json.name("differs")
         json.beginArray()

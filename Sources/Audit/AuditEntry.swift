@@ -70,7 +70,7 @@ public struct AuditEntry: Sendable {
         json.member("peer", Text(peer).bounded)
         if let profile { json.member("profile", profile.bounded) }
         if let device, !device.isEmpty { json.member("device", device.bounded) }
-        json.member("result", Text(result.rawValue))
+        json.member("result", word: result)
         if let reason { json.member("reason", reason.bounded) }
         json.endObject()
         json.bytes.append(UInt8(ascii: "\n"))
@@ -83,7 +83,7 @@ extension AuditEntry.Kind {
         json.beginObject()
         time.write(to: &json)
         json.member("face", face)
-        json.member("result", Text(result.rawValue))
+        json.member("result", word: result)
         if let reason { json.member("reason", reason) }
         json.member("count", count)
         json.endObject()

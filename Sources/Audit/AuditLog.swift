@@ -51,7 +51,7 @@ public final class AuditLog: EventSource {
     ///
     /// What administrators do always gets its line: they are few, and each line is a change.
     public func note(_ entry: AuditEntry) {
-        let now = Duration.monotonic
+        let now = Duration.recent
         switch entry.result {
         case .provisioned: guard changes.admits(entry.kind, now: now) else { return }
         case .refused, .malformed: guard refusals.admits(entry.kind, now: now) else { return }

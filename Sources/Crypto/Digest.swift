@@ -21,9 +21,10 @@ public enum Digest {
     }
 }
 
-/// The lower-case hexadecimal digit of 0 to 15.
+/// The lower-case hexadecimal digit of 0 to 15; without a branch, which random numbers would mislead.
 func hexDigit(_ value: UInt8) -> UInt8 {
-    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
+    let isLetter: UInt8 = value > 9 ? 1 : 0
+    return UInt8(ascii: "0") &+ value &+ 39 &* isLetter
 }
 
 extension Digest {

@@ -4,18 +4,22 @@ internal import Glibc
 /// Random numbers from the kernel (getrandom(2)), fetched 4 KiB at a time.
 public struct SystemRandom: RandomNumberGenerator {
     private var pool: [UInt64] = []
+    private var left = 0
 
     /// An empty pool.
     public init() {}
 
     /// Eight random bytes.
     public mutating func next() -> UInt64 {
-        if pool.isEmpty { fill() }
-        return pool.removeLast()
+        if left == 0 { fill() }
+        left -= 1
+        // A number that was given out is kept no longer.
+        defer { pool[left] = 0 }
+        return pool[left]
     }
 
     private mutating func fill() {
-        pool = Array(repeating: 0, count: 512)
+        if pool.isEmpty { pool = Array(repeating: 0, count: 512) }
         var done = 0
         while done < 4096 {
             let got = unsafe pool.withUnsafeMutableBytes {
@@ -23,6 +27,7 @@ public struct SystemRandom: RandomNumberGenerator {
             }
             if got > 0 { done += got } else { precondition(errno == EINTR, "getrandom(2) failed") }
         }
+        left = pool.count
     }
 }
 
@@ -35,7 +40,7 @@ extension RandomNumberGenerator {
             var bits = next()
             // Six bits at a time; 62 and 63 are thrown away, which keeps the choice even.
             for _ in 0..<10 where result.count < count {
-                let index = Int(bits & 63)
+                let index = UInt8(truncatingIfNeeded: bits & 63)
                 bits >>= 6
                 if index < 62 { result.append(alphanumeric(index)) }
             }
@@ -58,11 +63,9 @@ extension RandomNumberGenerator {
     }
 }
 
-/// The character of 0 to 61.
-private func alphanumeric(_ index: Int) -> UInt8 {
-    switch index {
-    case ..<26: UInt8(ascii: "A") + UInt8(truncatingIfNeeded: index)
-    case ..<52: UInt8(ascii: "a") + UInt8(truncatingIfNeeded: index - 26)
-    default: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: index - 52)
-    }
+/// The character of 0 to 61; without branches, which random numbers would mislead each time.
+private func alphanumeric(_ index: UInt8) -> UInt8 {
+    let isBehindCapitals: UInt8 = index > 25 ? 1 : 0
+    let isDigit: UInt8 = index > 51 ? 1 : 0
+    return UInt8(ascii: "A") &+ index &+ 6 &* isBehindCapitals &- 75 &* isDigit
 }

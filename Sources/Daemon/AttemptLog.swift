@@ -25,7 +25,7 @@ final class AttemptLog {
     }
 
     private func isWithinRate() -> Bool {
-        let now = Duration.monotonic.components.seconds
+        let now = Duration.recent.components.seconds
         if now != second {
             if leftOut > 0 { logger.notice("\(leftOut) more requests of devices, not logged one by one") }
             (second, lines, leftOut) = (now, 0, 0)

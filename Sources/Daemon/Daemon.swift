@@ -88,6 +88,8 @@ enum Process {
         _ = clinux_forbid_dumps()
         // Each further malloc arena would cost memory for nothing: one thread allocates.
         _ = mallopt(M_ARENA_MAX, 1)
+        // Small pieces of many requests are in use at once: they are found fastest up to 160 bytes, which is the most.
+        _ = mallopt(M_MXFAST, 160)
         var limit = rlimit()
         guard unsafe getrlimit(openFiles, &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max

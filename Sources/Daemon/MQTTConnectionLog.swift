@@ -50,7 +50,7 @@ struct MQTTConnectionLog {
     /// Writes the members of the status that tell of the connection.
     func writeStatus(to json: inout JSONWriter) {
         json.member("url", Text(broker.description))
-        json.member("state", Text(state.rawValue))
+        json.member("state", word: state)
         json.member("since", (Duration.monotonic - since).components.seconds)
         json.member("reason", reason.map { Text($0) })
     }

@@ -17,8 +17,8 @@ public struct Attempt {
         case refused(Reason)
         /// Not understood.
         case malformed(MalformedRequest)
-        /// Refused because a record could not be read or written.
-        case failed(JournalError)
+        /// Refused because a record could not be read or written. Boxed, so that all the others are small.
+        indirect case failed(JournalError)
     }
 
     /// How it ended.
@@ -76,18 +76,20 @@ public final class DeviceAPI {
             result: result, deviceName: request.deviceName, profile: decision.profile, peer: peer, via: via,
             seq: decision.isChange ? store.lastSeq(.devices) : nil)
         let legacyFields = decision.profile?.settings.legacyFields ?? !store.wantsModernAnswers
-        let answer = ProvisionAnswer(decision.outcome, legacyFields: legacyFields)
+        // Many wait at once: neither the request, which has many parts, nor the answer does.
+        let outcome = decision.outcome
+        let again = decision.isChange ? nil : body
         store.whenDurable { [self] failure in
             guard failure != nil else {
                 report(attempt)
-                return reply(.answer(answer))
+                return reply(.answer(ProvisionAnswer(outcome, legacyFields: legacyFields)))
             }
             // What it changed is undone; what it only saw may be, so it is decided anew.
-            guard decision.isChange else { return provision(body, via: via, peer: peer, reply) }
+            if let again { return provision(again, via: attempt.via, peer: attempt.peer, reply) }
             report(
                 Attempt(
-                    result: .refused(.storage), deviceName: request.deviceName, profile: decision.profile, peer: peer,
-                    via: via))
+                    result: .refused(.storage), deviceName: attempt.deviceName, profile: attempt.profile,
+                    peer: attempt.peer, via: attempt.via))
             reply(.answer(ProvisionAnswer(.failure(.storage), legacyFields: legacyFields)))
         }
     }

@@ -4,6 +4,9 @@ extension Duration {
     /// The monotonic clock: time since boot, untouched by anyone who sets the clock (clock_gettime(2)).
     public static var monotonic: Duration { read(CLOCK_MONOTONIC) }
 
+    /// The monotonic clock as of the kernel's last tick, at most 10 ms ago: costs a fifth, for what counts in seconds.
+    public static var recent: Duration { read(CLOCK_MONOTONIC_COARSE) }
+
     /// The wall clock: time since 1970 as far as this machine knows it; for people, never for order or expiry.
     public static var sinceEpoch: Duration { read(CLOCK_REALTIME) }
 

@@ -19,7 +19,7 @@ public struct FreeSpace {
 
     /// Bytes that are free for this user; as good as endless when that is unknown, or when there is no reserve.
     public mutating func bytes() -> UInt64 {
-        let now = Duration.monotonic
+        let now = Duration.recent
         guard now >= next else { return free }
         next = now + Self.interval
         var info = statvfs()

@@ -73,7 +73,7 @@ func access(
         unsafe server.handle(exchange, handle, line)
     }
     guard let response = exchange.response else {
-        exchange.rest()
+        exchange.rest(on: server)
         return .YES
     }
     return unsafe server.send(response, exchange, handle)
@@ -94,9 +94,9 @@ func completed(
 
 /// Hands a response to the library, which copies it.
 func queue(_ response: HTTPResponse, closes: Bool, _ handle: OpaquePointer) -> MHD_Result {
-    var body = response.body
-    let made = unsafe body.withUnsafeMutableBytes { buffer in
-        unsafe MHD_create_response_from_buffer(buffer.count, buffer.baseAddress, .RESPMEM_MUST_COPY)
+    let made = unsafe response.body.withUnsafeBytes { buffer in
+        unsafe MHD_create_response_from_buffer(
+            buffer.count, UnsafeMutableRawPointer(mutating: buffer.baseAddress), .RESPMEM_MUST_COPY)
     }
     guard let made = unsafe made else { return .NO }
     defer { unsafe MHD_destroy_response(made) }

@@ -36,7 +36,7 @@ final class Connection {
     }
 
     /// Starts the time of the next request or answer.
-    func restartDeadline() { deadline = .monotonic + Self.timeLimit }
+    func restartDeadline() { deadline = .recent + Self.timeLimit }
 
     /// Ends the connection if its time is over, or its peer has gone; the library then sees its end and closes it.
     func cutOff(at now: Duration) {

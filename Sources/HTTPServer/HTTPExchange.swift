@@ -14,8 +14,10 @@ public import HTTPMessage
     private(set) var response: HTTPResponse?
     /// Whether the connection ends behind the answer.
     var closes = false
-    private(set) var body: [UInt8] = []
+    private var body: [UInt8] = []
     private var received = 0
+    /// Bytes of the body that count in the limits.
+    private var taken = 0
     private var wait = Wait.none
     private(set) var wasHandled = false
     private unowned let server: HTTPServer
@@ -50,7 +52,7 @@ public import HTTPMessage
         wait = .none
     }
 
-    deinit { limits?.returnBody(body.count) }
+    deinit { limits?.returnBody(taken) }
 
     /// Keeps a piece of the body; false when the client sends on and on.
     func receive(_ piece: UnsafeBufferPointer<UInt8>) -> Bool {
@@ -59,6 +61,7 @@ public import HTTPMessage
         if received > Self.maximumBody {
             drop(.bodyTooLarge)
         } else if limits?.takeBody(piece.count) ?? true {
+            taken += piece.count
             unsafe body.append(contentsOf: piece)
         } else {
             drop(.tooManyBodies)
@@ -67,7 +70,8 @@ public import HTTPMessage
     }
 
     private func drop(_ fault: RequestFault) {
-        limits?.returnBody(body.count)
+        limits?.returnBody(taken)
+        taken = 0
         body = []
         refuse(fault)
     }
@@ -79,24 +83,28 @@ public import HTTPMessage
     }
 
     /// Marks the request as handed over.
-    func beginHandling() {
+    ///
+    /// - Returns: its body, which it keeps no longer.
+    func beginHandling() -> [UInt8] {
         wasHandled = true
         connection.deadline = nil
+        defer { body = [] }
+        return body
     }
 
     /// Lets the connection rest until `answer`; called again and again until then.
     ///
     /// For the time of a commit the library just asks again, which costs less than to take the connection out of its
     /// epoll set and to put it back. An answer that takes longer finds it suspended: nothing times out then.
-    func rest() {
+    func rest(on server: HTTPServer) {
         switch wait {
+        case .asked(let limit):
+            if server.now < limit { return }
+            server.endWaiting()
         case .none where server.hasRoomToWait:
             wait = .asked(until: server.now + .seconds(1))
             server.beginWaiting()
             return
-        case .asked(let limit):
-            if server.now < limit { return }
-            server.endWaiting()
         case .none, .suspended: break
         }
         wait = .suspended

@@ -166,11 +166,11 @@ public import HTTPMessage
     /// The last call before the answer: the body is complete.
     func handle(_ exchange: HTTPExchange, _ handle: OpaquePointer, _ line: RequestLine) {
         hasProgressed = true
-        exchange.beginHandling()
+        let body = exchange.beginHandling()
         guard exchange.response == nil else { return }
         let request = unsafe HTTPRequest(
             method: String(decoding: line.method, as: UTF8.self), path: String(decoding: line.target, as: UTF8.self),
-            query: parameters(of: handle), body: exchange.body,
+            query: parameters(of: handle), body: body,
             peer: exchange.connection.peer)
         handler(request, exchange)
     }

@@ -85,6 +85,14 @@ public struct JSONWriter: Sendable {
         bytes.append(UInt8(ascii: "\""))
     }
 
+    /// Writes a member with one of a fixed set of words; they need no escapes.
+    public mutating func member(_ name: StaticString, word: some RawRepresentable<String>) {
+        self.name(name)
+        bytes.append(UInt8(ascii: "\""))
+        bytes.append(contentsOf: word.rawValue.utf8)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
     /// Writes a member with an integer.
     @inlinable
     public mutating func member(_ name: StaticString, _ value: some BinaryInteger) {

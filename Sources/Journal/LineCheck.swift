@@ -12,6 +12,8 @@ extension Line {
         var allBits: UInt8 = 0
         var index = 0
         while index < bytes.count {
+            if isText { skipPlain(bytes, &index, &allBits) }
+            guard index < bytes.count else { break }
             let byte = bytes[index]
             allBits |= byte
             index += 1
@@ -34,6 +36,22 @@ extension Line {
         guard allBits >= 0x80 else { return nil }
         do { _ = try UTF8Span(validating: bytes) } catch { return "not valid UTF-8" }
         return nil
+    }
+
+    /// Passes over text eight bytes at a time, as long as there is neither a quote nor a backslash nor a control character.
+    private static func skipPlain(_ bytes: Span<UInt8>, _ index: inout Int, _ allBits: inout UInt8) {
+        let (ones, tops): (UInt64, UInt64) = (0x0101_0101_0101_0101, 0x8080_8080_8080_8080)
+        while index + 8 <= bytes.count {
+            let word = unsafe bytes.bytes.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self)
+            // A byte that is 0 after the exclusive or, or below 0x20, borrows from its top bit.
+            let quote = word ^ ones &* 0x22
+            let backslash = word ^ ones &* 0x5C
+            let found =
+                (quote &- ones) & ~quote | (backslash &- ones) & ~backslash | (word &- ones &* 0x20) & ~word
+            if found & tops != 0 { return }
+            if word & tops != 0 { allBits |= 0x80 }
+            index += 8
+        }
     }
 
     /// Whether `u0000` stands here, behind a backslash.

@@ -16,7 +16,11 @@ extension [UInt8] {
             digits[first] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
             rest /= 10
         }
-        for index in Swift.min(first, digits.count - width)..<digits.count { append(digits[index]) }
+        append(digits.span.extracting(Swift.min(first, digits.count - width)...))
+    }
+
+    private mutating func append(_ bytes: Span<UInt8>) {
+        unsafe bytes.withUnsafeBufferPointer { unsafe append(contentsOf: $0) }
     }
 
     /// Appends the whole line of a mark that says what is on disk; spaces bring it to the given length.
@@ -61,11 +65,14 @@ extension [UInt8] {
             unsafe Line.hash(UnsafeRawBufferPointer(rebasing: bytes[start...]))
         }
         append(",\"xxh3\":\"")
-        for _ in 0..<16 {
+        var digits = InlineArray<16, UInt8>(repeating: 0)
+        for index in digits.indices {
             let nibble = UInt8(truncatingIfNeeded: hash >> 60)
-            append(nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") + nibble - 10)
+            let isLetter: UInt8 = nibble > 9 ? 1 : 0
+            digits[index] = UInt8(ascii: "0") &+ nibble &+ 39 &* isLetter
             hash <<= 4
         }
+        append(digits.span)
         append("\"}\n")
     }
 }

@@ -43,7 +43,7 @@ extension Credentials {
     /// Writes the object of the member `credentials` of a line.
     public func write(to json: inout JSONWriter) {
         json.beginObject()
-        json.member("type", Text(type.rawValue))
+        json.member("type", word: type)
         json.member("id", id)
         if let value {
             json.member("value", value)

@@ -34,7 +34,7 @@ struct Case {
         let device = Device(
             id: Text(utf8: random.uuid()), name: name.isEmpty ? Text(utf8: random.alphanumerics(20)) : name,
             profile: profile.id, createdTime: now, credentials: credentials,
-            attributes: JSONObject([.init(name: Device.provisionState, value: Device.isProvisioned)]),
+            attributes: Device.provisionedAttributes,
             isGateway: request.isGateway && profile.settings.allowGateway,
             provisioned: Device.Provisioned(via: via, source: source))
         return Decision(outcome: .success(device, madeUpName: name.isEmpty), isChange: true, profile: profile)

@@ -59,6 +59,8 @@ public struct Device: Sendable {
     public static let provisionState: Text = "provisionState"
     /// The value of that attribute once it was.
     public static let isProvisioned = JSONValue.text("provisioned")
+    /// The attributes of a device that is new.
+    static let provisionedAttributes = JSONObject([.init(name: provisionState, value: isProvisioned)])
 }
 
 extension Device {
@@ -115,7 +117,7 @@ extension Device.Provisioned {
             json.member("seq", seq)
         }
         json.member("via", via)
-        json.member("credentials", Text(source.rawValue))
+        json.member("credentials", word: source)
         json.endObject()
     }
 

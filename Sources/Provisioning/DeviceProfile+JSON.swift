@@ -27,7 +27,7 @@ extension DeviceProfile {
         json.member("description", description)
         json.member("type", "DEFAULT")
         json.member("transportType", "DEFAULT")
-        json.member("provisionType", Text(strategy.rawValue))
+        json.member("provisionType", word: strategy)
         json.member("provisionDeviceKey", provisionKey)
         json.name("profileData")
         json.beginObject()
@@ -39,7 +39,7 @@ extension DeviceProfile {
         }
         json.name("provisionConfiguration")
         json.beginObject()
-        json.member("type", Text(strategy.rawValue))
+        json.member("type", word: strategy)
         json.member("provisionDeviceSecret", provisionSecret.map { Text(utf8: $0.exposed) })
         json.endObject()
         json.endObject()

@@ -9,7 +9,7 @@ extension ProfileSettings {
         case .seconds(let seconds): json.integer(seconds)
         case .forever: json.text("forever")
         }
-        json.member("secretMode", Text(secretMode.rawValue))
+        json.member("secretMode", word: secretMode)
         json.member("legacyFields", legacyFields)
         json.member("allowGateway", allowGateway)
         json.member("maxDevices", maxDevices)

@@ -65,8 +65,9 @@ public struct ProvisionAnswer: Sendable {
     public func bytes(maximumBytes: Int? = nil, maximumMembers: Int? = nil) -> [UInt8] {
         let room = max(0, (maximumMembers ?? .max) - modernMembers)
         let end = furtherEnds.prefix(room).prefix { $0 < maximumBytes ?? .max }.last ?? modernBytes
-        var bytes = json.bytes
-        bytes.removeSubrange(end...)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(end + 1)
+        bytes.append(contentsOf: json.bytes[..<end])
         bytes.append(UInt8(ascii: "}"))
         return bytes
     }
@@ -88,7 +89,7 @@ public struct ProvisionAnswer: Sendable {
             modernMembers += 4
         case .lwm2m: break
         }
-        json.member("credentialsType", Text(credentials.type.rawValue))
+        json.member("credentialsType", word: credentials.type)
         json.member("status", literal: "SUCCESS")
         modernBytes = json.bytes.count
     }
@@ -104,7 +105,7 @@ public struct ProvisionAnswer: Sendable {
         begin(message: "Failed to provision device!", status: "FAILURE")
         guard legacyFields else { return }
         add { $0.member("provisionDeviceStatus", literal: "FAILURE") }
-        add { $0.member("reason", Text(reason.rawValue)) }
+        add { $0.member("reason", word: reason) }
     }
 
     private mutating func add(_ member: (inout JSONWriter) -> Void) {

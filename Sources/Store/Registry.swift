@@ -63,8 +63,8 @@ struct Registry {
     /// How many devices are there whose newest state cannot be known.
     var heldBack = 0
     private(set) var byId: HashIndex
-    private var byName: HashIndex
-    private var byCredentialsId: HashIndex
+    private(set) var byName: HashIndex
+    private(set) var byCredentialsId: HashIndex
 
     init(seed: UInt64) {
         byId = HashIndex(seed: seed)
@@ -80,15 +80,6 @@ struct Registry {
 
     /// Devices whose profile is not there, as after a restore of an older profiles.jsonl.
     var orphanCount: UInt32 { deviceCounts.filter { profiles[$0.key] == nil }.values.reduce(0, +) }
-
-    /// Where a device may be that is found by the given key: all that have it, and rarely one that has not.
-    func candidates(_ key: Key) -> [UInt64] {
-        switch key {
-        case .id(let id): byId.candidates(id.utf8)
-        case .name(let name): byName.candidates(name.utf8)
-        case .credentialsId(let id): byCredentialsId.candidates(id.utf8)
-        }
-    }
 
     /// Takes in an event.
     ///

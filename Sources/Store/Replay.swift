@@ -1,3 +1,4 @@
+internal import JSON
 public import Journal
 internal import Provisioning
 
@@ -20,7 +21,7 @@ extension Registry {
             case .deviceDeleted(let id), .profileDeleted(let id): id
             case .profile(let profile): profile.id
             }
-        let old = try Key.id(id).find(in: candidates(.id(id))) { (offset) throws(JournalError) in
+        let old = try Key.id(id).find(in: byId.candidates(id.utf8)) { (offset) throws(JournalError) in
             try earlier.device(at: offset)
         }
         apply(event, at: record.offset, replacing: old)

@@ -220,8 +220,7 @@ public final class Store {
 
     private func touched() {
         marks.touched(at: monotonicSeconds())
-        let soon = Duration.monotonic + .seconds(1)
-        marksDue = min(marksDue ?? soon, soon)
+        if marksDue.map({ $0 > .recent + .seconds(1) }) ?? true { marksDue = .recent + .seconds(1) }
         upstream.touched()
     }
 
@@ -243,7 +242,14 @@ public final class Store {
 
     /// The device of a key, read back.
     func find(_ key: Registry.Key) throws(JournalError) -> Registry.Located? {
-        try key.find(in: registry.candidates(key), read)
+        // Asked of the index itself: it costs less than to ask the registry, of which Swift then makes a copy.
+        let candidates =
+            switch key {
+            case .id(let id): registry.byId.candidates(id.utf8)
+            case .name(let name): registry.byName.candidates(name.utf8)
+            case .credentialsId(let id): registry.byCredentialsId.candidates(id.utf8)
+            }
+        return try key.find(in: candidates, read)
     }
 
     func read(_ offset: UInt64) throws(JournalError) -> Device {
@@ -284,8 +290,8 @@ extension Store: EventSource {
 
     /// Time until the logs want a mark, until the disk is tried again, or until there may be dead lines.
     public var timeout: Duration? {
-        let marks =
-            journal.timeout ?? [marksDue, upstream.due].compactMap { $0 }.min().map { $0 - .monotonic }
+        let due = marksDue.map { min($0, upstream.due ?? $0) } ?? upstream.due
+        let marks = journal.timeout ?? due.map { $0 - .monotonic }
         guard let compaction = compactionTimeout else { return marks }
         return min(marks ?? compaction, compaction)
     }
@@ -305,4 +311,4 @@ extension Store: EventSource {
 }
 
 /// Whole seconds of the monotonic clock.
-func monotonicSeconds() -> UInt64 { UInt64(clamping: Duration.monotonic.components.seconds) }
+func monotonicSeconds() -> UInt64 { UInt64(clamping: Duration.recent.components.seconds) }

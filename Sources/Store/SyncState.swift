@@ -65,7 +65,7 @@ extension SyncState {
         json.beginObject()
         json.member("device", device)
         json.member("of", seq)
-        json.member("state", Text(kind.rawValue))
+        json.member("state", word: kind)
         if let reason { json.member("reason", reason) }
         if let name { json.member("name", name) }
         if let upstream {

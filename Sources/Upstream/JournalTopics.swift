@@ -25,7 +25,7 @@ struct JournalTopics {
         json.member("profile", profile?.name)
         json.name("attributes")
         json.value(.object(device.attributes))
-        json.member("credentialsType", Text(device.credentials.type.rawValue))
+        json.member("credentialsType", word: device.credentials.type)
         json.member("credentialsIdHash", Text(utf8: Digest.sha3Hex(device.credentials.id.utf8)))
         if withCredentials {
             json.name("credentials")

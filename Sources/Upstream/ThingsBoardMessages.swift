@@ -16,7 +16,7 @@ enum ThingsBoardRequest {
         json.member("deviceName", name)
         json.member("provisionDeviceKey", key)
         json.member("provisionDeviceSecret", Text(utf8: secret.exposed))
-        json.member("credentialsType", Text(device.credentials.type.rawValue))
+        json.member("credentialsType", word: device.credentials.type)
         switch device.credentials.type {
         case .accessToken: json.member("token", device.credentials.id)
         case .x509Certificate: json.member("hash", device.credentials.value)

@@ -47,7 +47,7 @@ extension Upstream {
 
     /// Writes the members of the status.
     public func writeStatus(to json: inout JSONWriter) {
-        json.member("dialect", Text(plan.dialect.rawValue))
+        json.member("dialect", word: plan.dialect)
         json.member("url", Text(plan.url))
         json.member("state", Text(link.name))
         json.member("since", linkSince)

@@ -124,6 +124,25 @@ struct FormatTests {
         #expect(log.staging.bytes.isEmpty)
     }
 
+    @Test func `each byte at each place of a text is judged by itself`() {
+        for place in 0..<20 {
+            for byte in UInt8.min...UInt8.max {
+                var text = Array(repeating: UInt8(ascii: "x"), count: 20)
+                text[place] = byte
+                let why: String? =
+                    switch byte {
+                    case 0..<0x20: "a control character"
+                    case UInt8(ascii: "\""): "a value that is not closed"
+                    // `\x` is no escape, which the reader finds; here it hides at most the quote behind it.
+                    case UInt8(ascii: "\\"): place == 19 ? "a value that is not closed" : nil
+                    case 0x80...: "not valid UTF-8"
+                    default: nil
+                    }
+                #expect(Line.obstacle(in: [0x22] + text + [0x22], from: 0) == why, "byte \(byte) at \(place)")
+            }
+        }
+    }
+
     @Test func `what looks like trouble and is none can be read back`() throws {
         let log = try open(directory).log
         let texts = [#""\\u0000""#, #""{[[}\"""#, #""\"""#, #""ÄÖ€😀""#, #"[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]"#]
