@@ -31,6 +31,9 @@ public struct StateDirectory: ~Copyable {
         self.lock = lock
     }
 
+    /// A process that is started meanwhile holds the descriptor too until it executes its program, and with it the lock.
+    deinit { flock(lock.raw, LOCK_UN) }
+
     /// Opens the directory, makes it if it is not there, and locks it (flock(2)).
     ///
     /// - Throws: when others could read it or its logs, when it belongs to somebody else, when another hub uses it.

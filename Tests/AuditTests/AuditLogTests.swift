@@ -11,10 +11,6 @@ struct AuditLogTests {
 
     init() throws { directory = try TemporaryDirectory() }
 
-    private func entry(_ number: Int) -> AuditEntry {
-        AuditEntry(face: "admin", peer: "uid 0", result: .created, profile: Text("P\(number)"))
-    }
-
     @Test func `lines of a turn are written together before the wait`() throws {
         let log = AuditLog(directory: directory.path) { Issue.record("\($0)") }
         let reader = AuditReader(directory: directory.path)
@@ -45,28 +41,48 @@ struct AuditLogTests {
         #expect((20...30).contains(kept.count))
     }
 
-    @Test func `what a full disk does not take is counted, and no half line stays`() throws {
-        var troubles = 0
-        let log = AuditLog(directory: directory.path) { _ in troubles += 1 }
-        log.note(entry(1))
-        log.prepare()
-        let path = "\(directory.path)/audit.jsonl"
-        unsafe unlink(path)
-        unsafe mkdir(path, 0o700)
-        log.note(entry(2))
-        log.prepare()
-        log.note(entry(3))
-        log.prepare()
-        #expect(troubles == 1)
-        #expect(log.timeout.map { $0 > .seconds(4) } == true)
-        unsafe rmdir(path)
-        log.close()
-        #expect(troubles == 2)
-        let lines = try AuditReader(directory: directory.path).last(10)
-        #expect(try lines.map { try JSONValue.parse($0)["count"]?.integer } == [2])
+    /// The limit that leaves no room is the process's, so the test has one of its own.
+    @Test func `what a full disk does not take is counted, and no half line stays`() async {
+        await #expect(processExitsWith: .success) {
+            let directory = try TemporaryDirectory()
+            var troubles: [Int?] = []
+            let log = AuditLog(directory: directory.path) { trouble in
+                if case .over(let dropped) = trouble { troubles.append(dropped) } else { troubles.append(nil) }
+            }
+            let reader = AuditReader(directory: directory.path)
+            log.note(entry(1))
+            log.prepare()
+            let path = "\(directory.path)/audit.jsonl"
+            let size = try #require(length(of: path))
+            // Room for half a line.
+            FileSizeLimit.set(UInt64(size) + 40)
+            log.note(entry(2))
+            log.prepare()
+            #expect(length(of: path) == size)
+            log.note(entry(3))
+            log.prepare()
+            #expect(troubles == [nil])
+            #expect(log.timeout.map { $0 > .seconds(4) } == true)
+            FileSizeLimit.set(nil)
+            log.note(entry(4))
+            log.close()
+            #expect(troubles == [nil, 2])
+            let lines = try reader.last(10).map { try JSONValue.parse($0) }
+            #expect(lines.map { $0["profile"]?.text } == ["P1", nil, "P4"])
+            #expect(lines.map { $0["count"]?.integer } == [nil, 2, nil])
+        }
     }
 
     private func profile(_ line: [UInt8]) throws -> String {
         try #require(try JSONValue.parse(line)["profile"]?.text).description
     }
+}
+
+private func entry(_ number: Int) -> AuditEntry {
+    AuditEntry(face: "admin", peer: "uid 0", result: .created, profile: Text("P\(number)"))
+}
+
+private func length(of path: String) -> off_t? {
+    var info = stat()
+    return unsafe stat(path, &info) == 0 ? info.st_size : nil
 }

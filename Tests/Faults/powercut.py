@@ -11,14 +11,16 @@ import pathlib
 import queue
 import random
 import time
+from collections.abc import Callable
 
 import faultline
 from disk import Disk, Tree
 from promises import Promise, Promises, judge
-from recovery import Machine
+from recovery import Machine, Recovered
 
 IGNORED = ("/lock",)  # who holds it is a matter of flock(2), not of its content
 AUDIT = "/audit"
+UPSTREAM = "/upstream"
 PER_CUT = 12
 EFFORT = 8
 NESTED_STATES = 12
@@ -65,18 +67,20 @@ class Report:
 class PowerCuts:
     """Checks states of one recording on a few machines at once.
 
-    - Parameters: `seconds` and `seed` bound and choose what is checked, `nested` is how many recoveries are themselves
-      cut; `about` leaves only the moments from each event of a file with that
-      ending to a little behind it. The first findings end it.
+    - Parameters: `seconds` and `seed` bound and choose what is checked; at least `least` states are, however long that
+      takes, if there are so many. `nested` is how many recoveries are themselves cut; `about` leaves only the moments
+      from each event of a file with that ending to a little behind it. `judge` says whether a recovery kept what was
+      promised, `settings` are those of the daemon that recovers. The first findings end it.
     """
 
     def __init__(
-        self, recording: Recording, seconds: float, seed: int, nested: int = 0, most_findings: int = 3, about: str = ""
-    ):
+        self, recording: Recording, seconds: float, seed: int, nested: int = 0, least: int = 0, most_findings: int = 3,
+        about: str = "", judge: Callable[[list[Promise], Recovered], None] = judge, settings: list[str] = (),
+    ):  # fmt: skip
         self.disk = recording.disk()
         self.promises = Promises(self.disk, recording.told)
         self.seconds, self.seed, self.nested, self.most_findings = seconds, seed, nested, most_findings
-        self.about = about
+        self.least, self.about, self.judge, self.settings = least, about, judge, settings
         self.report = Report()
         self._fixed: set[bytes] = set()
 
@@ -85,7 +89,7 @@ class PowerCuts:
         began = time.monotonic()
         workers = os.cpu_count() or 1
         machines: queue.SimpleQueue[Machine] = queue.SimpleQueue()
-        made = [Machine() for _ in range(workers)]
+        made = [Machine(self.settings) for _ in range(workers)]
         for machine in made:
             machines.put(machine)
 
@@ -99,7 +103,9 @@ class PowerCuts:
         tasks = self._tasks()
         try:
             with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-                while time.monotonic() - began < self.seconds and len(self.report.findings) < self.most_findings:
+                while len(self.report.findings) < self.most_findings:
+                    if time.monotonic() - began >= self.seconds and self.report.states >= self.least:
+                        break
                     batch = list(itertools.islice(tasks, 8 * workers))
                     for found in pool.map(check, batch):
                         self.report.findings += found
@@ -158,15 +164,21 @@ class PowerCuts:
         ask = [promise.id for promise in promises if promise.kind == "device"][-2:]
         found = machine.recover(ask, is_traced)
         self.report.starts += 1
-        judge(promises, found)
-        left = fingerprint(state(found.tree))
+        self.judge(promises, found)
+        left = fingerprint(self._state(found.tree))
         if left not in self._fixed and left[0] % ONE_AGAIN_IN == 0:
             again = machine.recover()
             self.report.starts += 1
-            assert again.is_ready, f"a second start is refused: {again.stderr[-600:]}"
-            assert state(again.tree) == state(found.tree), "a second recovery changes what the first has left"
+            assert again.code == found.code, f"a second start ends with {again.code}: {again.stderr[-600:]}"
+            self.judge(promises, again)
+            assert self._state(again.tree) == self._state(found.tree), "a second recovery changes what the first has left"
             self._fixed.add(left)
         return before
+
+    def _state(self, tree: Tree) -> Tree:
+        """The logs and what was cut off them; not those to which every start may add."""
+        added = (AUDIT, UPSTREAM) if self.settings else (AUDIT,)
+        return {name: data for name, data in tree.items() if not name.startswith(added)}
 
     def _cut_recovery(self, machine: Machine, before, promises: list[Promise], seed: int):
         """The power goes again while a recovery is at work."""
@@ -180,11 +192,6 @@ class PowerCuts:
                 self._recover(machine, second, promises)
             except AssertionError as why:
                 raise AssertionError(f"and again during recovery: {story}: {why}") from None
-
-
-def state(tree: Tree) -> Tree:
-    """The logs and what was cut off them; not the audit log, to which every start may add."""
-    return {name: data for name, data in tree.items() if not name.startswith(AUDIT)}
 
 
 def fingerprint(tree: Tree) -> bytes:

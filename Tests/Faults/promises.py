@@ -15,9 +15,10 @@ SUCCESS = re.compile(rb'\{[^{}]*"status":"SUCCESS"[^{}]*\}')
 
 @dataclasses.dataclass(frozen=True)
 class Promise:
-    """One answer: `device` with its credentials, `profile` that was made, `profile deleted`.
+    """One answer: `device` with its credentials, `profile` that was made, `profile deleted`, a `command` that has ended.
 
-    `profile ending` is none, but frees from one: its deletion was asked for, and may be on the disk.
+    Some are none, but say what may be: `profile ending` was asked to be deleted, and may be on the disk; `upstream took`
+    and `upstream refused` are what the hub may know of a device by its name.
     """
 
     kind: str
@@ -41,7 +42,7 @@ class Promises:
                     credentials = answer.get("credentialsId") or answer["credentialsValue"]
                     found.append((index + 1, Promise("device", answer["deviceId"], answer["deviceName"], credentials)))
         times = [event.nanoseconds for event in disk.events]
-        found += [(bisect.bisect_left(times, when) + 1, promise) for when, promise in told]
+        found += [(bisect.bisect_left(times, when), promise) for when, promise in told]
         found.sort(key=lambda one: one[0])
         self._from = [index for index, _ in found]
         self._promises = [promise for _, promise in found]
@@ -88,3 +89,21 @@ def judge(promises: list[Promise], found: Recovered):
             assert promise.id not in known, f"profile {promise.name} was deleted, and is back"
     for device, credentials in found.credentials.items():
         assert credentials["credentialsId"] == by_id[device]["credentials"]["id"], "other credentials than stored"
+
+
+def judge_upstream(promises: list[Promise], found: Recovered):
+    """The same, and that no device is taken for told that was not: it would never arrive there."""
+    judge(promises, found)
+    upstream, devices = whole_log(found.tree.get("/upstream.jsonl")), whole_log(found.tree["/devices.jsonl"])
+    states, cursor = {}, {"of": 0}
+    for line in upstream.records:
+        cursor = line.json.get("cursor", cursor)
+        if state := line.json.get("sync"):
+            states[state["device"]] = state if line.json["op"] == "put" else None
+    assert found.cursor == cursor["of"], f"goes on behind {found.cursor}, and {cursor} is on the disk"
+    took, refused = (
+        {promise.name for promise in promises if promise.kind == kind} for kind in ("upstream took", "upstream refused")
+    )
+    for record in (record for record in devices.newest.values() if record["seq"] <= cursor["of"]):
+        name, state = record["device"]["name"], states.get(record["device"]["id"])
+        assert name in took or state and name in refused, f"NEVER TOLD: {name} at {record['seq']}, {cursor}, {state}"

@@ -31,6 +31,7 @@ class Recovered:
     devices: list[dict] = dataclasses.field(default_factory=list)
     profiles: list[dict] = dataclasses.field(default_factory=list)
     credentials: dict[str, dict] = dataclasses.field(default_factory=dict)
+    cursor: int | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -42,9 +43,10 @@ class Recovered:
 
 
 class Machine:
-    """A directory in memory in which states are laid out and recovered."""
+    """A directory in memory in which states are laid out and recovered, by a daemon with these settings."""
 
-    def __init__(self):
+    def __init__(self, settings: list[str] = ()):
+        self.settings = settings
         memory = pathlib.Path("/dev/shm")
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cut-", dir=memory if memory.is_dir() else None))
         self.state = self.directory / "state"
@@ -68,7 +70,8 @@ class Machine:
         """Starts the daemon on what is laid out, asks for these devices' credentials, and kills it."""
         command = ["setpriv", "--pdeathsig", "KILL", binary(), "serve", "--config", "/dev/null"]
         command += ["--state", str(self.state), "--set", "http.listen=", "--set", "coap.listen="]
-        command += ["--set", f"admin.socket={self.socket}"]
+        for setting in (f"admin.socket={self.socket}", *self.settings):
+            command += ["--set", setting]
         environment = {"PATH": os.environ["PATH"], "SWIFT_BACKTRACE": "enable=no"}
         if is_traced:
             self.trace.unlink(missing_ok=True)
@@ -89,11 +92,13 @@ class Machine:
                 cursor = page["next"]
             profiles = self._ask("/api/deviceProfiles?pageSize=1000&page=0")["data"]
             credentials = {device: self._ask(f"/api/device/{device}/credentials") for device in ask}
+            upstream = self._ask("/api/nearhub/status")["upstream"] if self.settings else {}
         finally:
             process.kill()
             process.wait()
             process.stderr.close()
-        return Recovered(None, said.decode(errors="replace"), self.tree(), devices, profiles, credentials)
+        said = said.decode(errors="replace")
+        return Recovered(None, said, self.tree(), devices, profiles, credentials, upstream.get("cursor"))
 
     def tree(self) -> Tree:
         """What the state directory holds."""

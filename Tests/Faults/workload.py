@@ -29,6 +29,7 @@ class Site:
         hub.environment |= faultline.environment(hub.state, self.trace, rules, seed)
         self.before = faultline.snapshot(hub.state)
         self.told: list[tuple[int, Promise]] = []
+        self.asked: dict[str, dict] = {}
         self.answered: dict[str, tuple[str, str]] = {}
         self.refused: list[dict] = []
         self.profiles: list = []
@@ -107,13 +108,14 @@ class Site:
         while not over.is_set():
             profile = self.profiles[number % len(self.profiles)]
             if last is not None and dice.random() < 0.2:
-                yield last
+                request = last
             elif dice.random() < 0.1:
-                yield self.profiles[0].request(f"wanted-{dice.randrange(5)}")
+                request = self.profiles[0].request(f"wanted-{dice.randrange(5)}")
             else:
                 number += 1
-                last = profile.request(f"{label}-{number}-{'x' * dice.randrange(120)}")
-                yield last
+                request = last = profile.request(f"{label}-{number}-{'x' * dice.randrange(120)}")
+            self.asked[request["deviceName"]] = request
+            yield request
             time.sleep(dice.uniform(0, PAUSE))
 
     def _over_http(self, over: threading.Event, label: str, seed: float):
@@ -133,6 +135,13 @@ class Site:
                     self._take(request, peer.ask(request).json)
                 except (OSError, ValueError):
                     over.wait(0.02)
+
+    def ask_again(self):
+        """Whoever asked and got no answer does again; those first of whom there is something in the log."""
+        log = (self.hub.state / "devices.jsonl").read_bytes()
+        left = [name for name in self.asked if name not in self.answered]
+        for name in sorted(left, key=lambda name: log.find(f'"name":"{name}"'.encode()) < 0):
+            self._take(self.asked[name], self.hub.provision(self.asked[name]).json)
 
     def _take(self, request: dict, answer: dict):
         if answer.get("status") != "SUCCESS":
@@ -178,12 +187,33 @@ def record_until_it_stops(hub: Hub, rules: str, seed: int = 1, seconds: float = 
     return site, code
 
 
+def record_second_start(hub: Hub, fault: str, seed: int = 1) -> Site:
+    """A hub that ends in a sync of devices, and its next start, at which whoever got no answer asks again; a kill."""
+    site = Site(hub, seed=seed)
+    rules = hub.directory / "rules"
+    rules.write_text("")
+    hub.environment["FAULT_RULES_FILE"] = str(rules)
+    hub.start()
+    site.add_profile()
+    site.load(0.4, "a", administrates=False)
+    rules.write_text(f"fdatasync/devices*:1:{fault}")
+    hub.process.wait(10)
+    hub.process = None
+    site.finish()
+    rules.write_text("# the disk works again")
+    hub.start()
+    site.ask_again()
+    hub.kill9()
+    return site
+
+
 def record_command(hub: Hub, root: pathlib.Path, *arguments: str) -> Recording:
     """What a command of the command line does to the files below `root`; it must succeed."""
     trace, before = hub.directory / "trace-of-a-command", faultline.snapshot(root)
     run = hub.cli(*arguments, environment=faultline.environment(root, trace))
     assert run.code == 0, run
-    return Recording(trace, before, faultline.snapshot(root), [])
+    ended = time.monotonic_ns(), Promise("command", "", arguments[0])
+    return Recording(trace, before, faultline.snapshot(root), [ended])
 
 
 def record_full_disk(hub: Hub, room: int, seed: int = 1) -> Site:
@@ -201,6 +231,33 @@ def record_full_disk(hub: Hub, room: int, seed: int = 1) -> Site:
     eventually(lambda: hub.provision(site.profiles[0].request("last")).json["status"] == "SUCCESS", 15)
     site.load(0.5, "c").finish()
     hub.stop()
+    return site
+
+
+def record_upstream(hub: Hub, server, profile_name: str = "P1", seed: int = 1) -> Site:
+    """A hub below a ThingsBoard that does not take everybody, through a stop and two kills; notes what it was told."""
+    site = Site(hub, seed=seed)
+    hub.start()
+    profile = site.add_profile()
+    server.tenant.add_profile(profile_name, profile.key, profile.secret)
+    for number in range(5):
+        server.tenant.add_device(f"wanted-{number}", profile_name, token=f"somebodyElses{number}")
+    for label, end in (("a", hub.stop), ("b", hub.kill9), ("c", hub.kill9)):
+        site.load(1.5, label, administrates=False)
+        time.sleep(0.8)  # the cursor is written once a second
+        if end == hub.kill9:
+            end()
+            site.finish()
+        else:
+            site.finish()
+            end()
+        hub.start()
+    time.sleep(2)
+    hub.stop()
+    for request in server.requests:
+        for at in request.answered[:1]:
+            kind = "took" if request.answer["status"] == "SUCCESS" else "refused"
+            site.told.append((int(at * 1e9), Promise(f"upstream {kind}", "", request.name)))
     return site
 
 

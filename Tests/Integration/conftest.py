@@ -111,6 +111,14 @@ def shared_hub():
         hub.close()
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Prints how many states all recordings together were recovered from; see test_power_cut.py."""
+    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    states = [value for report in reports for name, value in report.user_properties if name == "power cuts"]
+    if states:
+        terminalreporter.write_line(f"power cuts: {sum(states)} states of {len(states)} recordings")
+
+
 def close_all(made):
     """Closes every one that was made, even if one of them is found guilty."""
     failures = []

@@ -1,5 +1,7 @@
+internal import EventLoop
 internal import Glibc
 internal import Store
+internal import Synchronization
 internal import TestSupport
 internal import Testing
 
@@ -39,6 +41,15 @@ struct StateDirectoryTests {
             #expect(path == directory.path)
         }
         #expect(refusal(directory.path) == nil)
+    }
+
+    /// Between fork and exec a process that somebody starts meanwhile has the descriptor of the lock too.
+    @Test func `nobody holds the lock for a hub that has ended`() throws {
+        let spawning = Spawning()
+        try startThread("spawn") { spawning.run() }
+        defer { spawning.isOver.store(true, ordering: .relaxed) }
+        let deadline = Duration.monotonic + .seconds(2)
+        while .monotonic < deadline { try #require(refusal(directory.path) == nil) }
     }
 
     @Test(arguments: [0o701, 0o710, 0o770, 0o704, 0o720, 0o777] as [mode_t])
@@ -97,5 +108,21 @@ struct StateDirectoryTests {
     private func remove(_ path: String) {
         unsafe unlink("\(path)/lock")
         unsafe rmdir(path)
+    }
+}
+
+/// Starts one process after the other.
+private final class Spawning: Sendable {
+    let isOver = Atomic(false)
+
+    func run() {
+        while !isOver.load(ordering: .relaxed) {
+            var process: pid_t = 0
+            let name = unsafe strdup("/bin/true")
+            defer { unsafe free(name) }
+            var arguments = unsafe [name, nil]
+            guard unsafe posix_spawn(&process, "/bin/true", nil, nil, &arguments, environ) == 0 else { return }
+            waitpid(process, nil, 0)
+        }
     }
 }
