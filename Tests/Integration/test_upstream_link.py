@@ -195,8 +195,8 @@ class Pair:
         self.hub, self.beside = hub, beside
         self.numbers = itertools.count()
 
-    def compare(self, kind: str):
-        """Fails when the hub with an upstream takes twice as long as the other one, each in its best round.
+    def compare(self, kind: str, factor: float = 2):
+        """Fails when the hub with an upstream takes longer than the other one by a factor, each in its best round.
 
         The median is compared: a single slow sync moves it in neither, anything that holds the loop up moves it in
         every round. The p99 is for people.
@@ -211,7 +211,7 @@ class Pair:
             f"\nprovisioning beside {kind} upstream, ms: median {median:.2f}, p99 {p99:.2f}; "
             f"without one: median {median_beside:.2f}, p99 {p99_beside:.2f}"
         )
-        assert median < 2 * median_beside, kind
+        assert median < factor * median_beside, kind
 
 
 def test_provisioning_beside_a_bad_upstream_is_as_fast_as_beside_none(hubs, proxies, open_broker):
@@ -220,7 +220,7 @@ def test_provisioning_beside_a_bad_upstream_is_as_fast_as_beside_none(hubs, prox
     hub = hubs(*settings("journal", link.url), "log.level=info").start()
     pair = Pair(hub, beside)
     connected(hub)
-    pair.compare("a good")
+    pair.compare("a good", factor=4)  # hub, broker and test share the processors: each device is work for all of them
     link.stall()
     pair.compare("a stalled")
     link.resume()
