@@ -37,7 +37,9 @@ extension AdminAPI {
         let upstream = try upstreamThatIsOn()
         let json = try call.object()
         var count: Int
-        if json["device"] != nil {
+        if let gone = gone(json, upstream) {
+            count = try onStore { () throws(JournalError) in try upstream.retry(gone) } ? 1 : 0
+        } else if json["device"] != nil {
             let device = try device(named: json)
             count = try onStore { () throws(JournalError) in try upstream.retry(device) } ? 1 : 0
             if count > 0 { note(.changed, device, call) }
@@ -51,6 +53,7 @@ extension AdminAPI {
     func resolveUpstream(_ call: Call) throws(AdminError) -> HTTPResponse {
         let upstream = try upstreamThatIsOn()
         let json = try call.object()
+        if let gone = gone(json, upstream) { return try keep(gone, json, upstream) }
         let device = try device(named: json)
         let decision: Upstream.Decision
         switch (json["rename"]?.text, json["keepLocal"]?.bool, json["adopt"]?.bool) {
@@ -68,6 +71,25 @@ extension AdminAPI {
         var body = JSONWriter()
         row.write(to: &body)
         return HTTPResponse(body: body.bytes)
+    }
+
+    /// The id of a device that has ended, which is what is left to call it by, if upstream refuses that it has.
+    private func gone(_ json: JSONValue, _ upstream: Upstream) -> Text? {
+        json["device"]?.text.flatMap { upstream.refusesEnd(of: $0) ? $0 : nil }
+    }
+
+    private func keep(_ gone: Text, _ json: JSONValue, _ upstream: Upstream) throws(AdminError) -> HTTPResponse {
+        guard json["keepLocal"]?.bool == true else {
+            throw .badRequest("the device has ended: nothing but keepLocal can be decided")
+        }
+        if let objection = try onStore({ () throws(JournalError) in try upstream.keep(gone) }) {
+            throw .badRequest(objection.description)
+        }
+        return .json { json in
+            json.member("id", gone)
+            json.member("name", nil)
+            json.member("state", nil)
+        }
     }
 
     private func upstreamThatIsOn() throws(AdminError) -> Upstream {

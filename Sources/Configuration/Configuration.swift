@@ -79,6 +79,25 @@ public struct Configuration: Sendable, Equatable {
         public internal(set) var provisionKeyFile = ""
         /// A file with its secret.
         public internal(set) var provisionSecretFile = ""
+
+        /// The keys that send a secret upstream, each with what it is.
+        ///
+        /// Dialect `thingsboard` without a file sends the secrets of the profiles, of which the daemon warns.
+        fileprivate var secrets: [(name: String, secret: String)] {
+            var secrets: [(String, String)] = []
+            if !passwordFile.isEmpty { secrets.append(("password-file", "the password")) }
+            switch dialect {
+            case .off: break
+            case .journal:
+                if includeCredentials { secrets.append(("include-credentials", "every device's credentials")) }
+            case .thingsboard:
+                if !provisionSecretFile.isEmpty { secrets.append(("provision-secret-file", "the provision secret")) }
+            case .gateway:
+                // With a password it is no more than a name.
+                if !username.isEmpty, passwordFile.isEmpty { secrets.append(("username", "the access token")) }
+            }
+            return secrets
+        }
     }
 
     /// The Unix socket of the administrator.
@@ -192,11 +211,6 @@ public struct Configuration: Sendable, Equatable {
             throw offence("dialect", "'dialect' of [upstream] is set and 'url' is not", "say where upstream is")
         }
         let hasPassword = !upstream.passwordFile.isEmpty
-        if hasPassword, !url.isEncrypted, !upstream.allowPlaintext {
-            throw offence(
-                "password-file", "'password-file' of [upstream] with mqtt:// would send the password in clear",
-                "use mqtts://, or set allow-plaintext = yes in a network you trust")
-        }
         if hasPassword, upstream.username.isEmpty, upstream.dialect != .gateway {
             throw offence("password-file", "'password-file' of [upstream] is of no use without 'username'", "set both")
         }
@@ -206,6 +220,11 @@ public struct Configuration: Sendable, Equatable {
         if upstream.provisionKeyFile.isEmpty != upstream.provisionSecretFile.isEmpty {
             let name = upstream.provisionKeyFile.isEmpty ? "provision-secret-file" : "provision-key-file"
             throw offence(name, "'\(name)' of [upstream] is of no use alone", "set both files or none")
+        }
+        if !url.isEncrypted, !upstream.allowPlaintext, let (name, secret) = upstream.secrets.first {
+            throw offence(
+                name, "'\(name)' of [upstream] with mqtt:// would send \(secret) in clear",
+                "use mqtts://, or set allow-plaintext = yes in a network you trust")
         }
     }
 

@@ -27,7 +27,10 @@ extension ConfigurationKey {
             ]),
         ConfigurationKey(
             section: "upstream", name: "allow-plaintext", fallback: "no", shape: .flag(\.upstream.allowPlaintext),
-            help: ["Whether the password may go over mqtt://, where everybody on the way can read it, yes or no."]),
+            help: [
+                "Whether what is secret may go over mqtt://, where everybody on the way can read it, yes or no:",
+                "the password, a token as username, the provision secret, and what include-credentials adds.",
+            ]),
         ConfigurationKey(
             section: "upstream", name: "ca-file", fallback: "", shape: .text(0...192, \.upstream.caFile),
             help: [

@@ -5,6 +5,8 @@ public struct HubUpstreamRow: Sendable {
     /// All that the hub says.
     public let json: JSONObject
 
+    /// The device's id.
+    public var id: Text? { json["id"]?.text }
     /// The device's name; nil when it is gone.
     public var name: Text? { json["name"]?.text }
     /// What upstream calls it.

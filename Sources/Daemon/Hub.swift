@@ -129,7 +129,11 @@ final class Hub {
                 "[upstream] url is not mqtts://: everybody on the way reads provision secrets and credentials")
         }
         var log = UpstreamLinkLog(plan, logger)
-        return Upstream(plan, store, loop) { link in log.note(link) }
+        let upstream = Upstream(plan, store, loop) { link in log.note(link) }
+        upstream.onUnreadable = { [logger] error in
+            logger.error("upstream: \(error); what cannot be read is not told, and tried again for ever")
+        }
+        return upstream
     }
 
     private func writeStatus(to json: inout JSONWriter) {

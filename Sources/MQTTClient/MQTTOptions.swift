@@ -20,6 +20,8 @@ public struct MQTTOptions: Sendable {
     public var login: MQTTLogin?
     /// Topic filters, subscribed to at QoS 1 after every CONNACK.
     public var subscriptions: [String]
+    /// Whether what the client publishes does not come back to it (No Local of MQTT 5, 3.8.3.1).
+    public var ignoresOwn = false
     /// TLS; nil for a connection in clear.
     public var tls: MQTTTLS?
     /// What the broker publishes when the connection breaks without a DISCONNECT.

@@ -192,7 +192,8 @@ internal import Glibc
         var filters = unsafe options.subscriptions.map { unsafe strdup($0) }
         defer { unsafe filters.forEach { unsafe free($0) } }
         var mid: CInt = 0
-        let code = unsafe mosquitto_subscribe_multiple(handle, &mid, CInt(filters.count), &filters, 1, 0, nil)
+        let flags = options.version == .v5 && options.ignoresOwn ? CInt(MQTT_SUB_OPT_NO_LOCAL.rawValue) : 0
+        let code = unsafe mosquitto_subscribe_multiple(handle, &mid, CInt(filters.count), &filters, 1, flags, nil)
         if code == MOSQ_ERR_SUCCESS.code { subscription = mid }
         return code
     }

@@ -1,3 +1,4 @@
+internal import JSON
 internal import Provisioning
 
 /// A change that is applied and not on disk yet, with what it takes to undo it.
@@ -21,6 +22,11 @@ struct Changes {
     private var changes: [Change] = []
 
     mutating func append(_ change: Change) { changes.append(change) }
+
+    /// Whether the end of a device is among them.
+    func end(_ device: Text) -> Bool {
+        changes.contains { if case .deviceDeleted(device) = $0.event { true } else { false } }
+    }
 
     /// Forgets those that are on disk: the first ones, since a group takes all that is staged.
     mutating func settle(profiles: UInt64, devices: UInt64) {

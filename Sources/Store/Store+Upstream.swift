@@ -53,7 +53,7 @@ extension Store {
         case .profile, .profileDeleted: (id, line) = ("", .damaged)
         }
         let newest = registry.byId.candidates(id.utf8)
-        if newest.contains(where: devicesLog.isStaged) { return nil }
+        if newest.contains(where: devicesLog.isStaged) || (newest.isEmpty && changes.end(id)) { return nil }
         place = next
         if case .deleted = line { return try device(id: id) == nil ? line : .replaced }
         return newest.contains(record.offset) ? line : .replaced
@@ -61,8 +61,21 @@ extension Store {
 
     /// Whether the newest line of a device is not on disk yet, and may be taken back.
     public func isStaged(_ device: Text) throws(JournalError) -> Bool {
-        guard let found = try find(.id(device)) else { return false }
+        guard let found = try find(.id(device)) else { return changes.end(device) }
         return devicesLog.isStaged(found.offset)
+    }
+
+    /// Whether there is a device of this id, by the index in memory, which rarely takes another one for it.
+    public func mayHave(_ device: Text) -> Bool { !registry.byId.candidates(device.utf8).isEmpty }
+
+    /// Remembers by which name upstream knows a device that gets another one: not every dialect can say so there.
+    func noteName(_ device: Device, is new: Text, _ now: Int64) throws(JournalError) {
+        guard device.name != new, device.provisioned != nil, !upstreamCursor.target.isEmpty else { return }
+        var state = syncStates[device.id] ?? SyncState(.confirmed, seq: 0, since: now)
+        guard state.name == nil, state.formerName == nil else { return }
+        state.formerName = device.name
+        try note(state, of: device.id, now: now)
+        syncUpstream()
     }
 
     /// The newest state of a device that is on disk, and the number of its line; nil when there is none.

@@ -35,7 +35,7 @@ public final class Store {
     var registry: Registry
     private var gate = ReplyGate()
     var windows: RepeatWindows
-    private var changes = Changes()
+    private(set) var changes = Changes()
     private var marks: Marks
     private var marksDue: Duration?
 
@@ -132,7 +132,7 @@ public final class Store {
             throw JournalError(.exhausted, file: "devices.jsonl")
         }
         let old = try find(.id(device.id))
-        if old == nil { try checkReserve() }
+        if let old { try noteName(old.device, is: device.name, now) } else { try checkReserve() }
         let offset = try devicesLog.append(.put, at: now) { json in
             json.name("device")
             device.write(to: &json)
@@ -143,6 +143,22 @@ public final class Store {
         let event = Event.device(device)
         registry.apply(event, at: offset, replacing: old)
         note(Change(event: event, offset: offset, seq: devicesLog.seq, old: old.map(Change.Old.device)))
+    }
+
+    /// Ends a device; without effect when there is none of its id.
+    ///
+    /// - Throws: as `put` does; then nothing has changed.
+    public func delete(_ device: Device, now: Int64) throws(JournalError) {
+        guard let old = try find(.id(device.id)) else { return }
+        let offset = try devicesLog.append(.delete, at: now) { json in
+            json.name("device")
+            json.beginObject()
+            json.member("id", device.id)
+            json.endObject()
+        }
+        let event = Event.deviceDeleted(id: device.id)
+        registry.apply(event, at: offset, replacing: old)
+        note(Change(event: event, offset: offset, seq: devicesLog.seq, old: .device(old)))
     }
 
     /// Writes a new state of a profile.

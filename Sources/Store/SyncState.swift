@@ -8,7 +8,7 @@ public struct SyncState: Sendable, Hashable {
     public enum Kind: String, Sendable, CaseIterable {
         /// An administrator wants it to be told again.
         case pending
-        /// Upstream has it; remembered because it has another name there.
+        /// Upstream has it; remembered because it has another name there, or had one here.
         case confirmed
         /// Upstream does not take it.
         case refused
@@ -24,6 +24,8 @@ public struct SyncState: Sendable, Hashable {
     public var reason: Text?
     /// The name that an administrator chose for it upstream; nil for that of the hub.
     public var name: Text?
+    /// The name that it had here when upstream was told of it, if it may not know the new one.
+    public var formerName: Text?
     /// The credentials that it has upstream, when they differ.
     public var upstream: Credentials?
     /// Since when, in milliseconds since 1970; for people.
@@ -31,12 +33,14 @@ public struct SyncState: Sendable, Hashable {
 
     /// A state of the given parts.
     public init(
-        _ kind: Kind, seq: UInt64, reason: Text? = nil, name: Text? = nil, upstream: Credentials? = nil, since: Int64
+        _ kind: Kind, seq: UInt64, reason: Text? = nil, name: Text? = nil, formerName: Text? = nil,
+        upstream: Credentials? = nil, since: Int64
     ) {
         self.kind = kind
         self.seq = seq
         self.reason = reason
         self.name = name
+        self.formerName = formerName
         self.upstream = upstream
         self.since = since
     }
@@ -50,12 +54,15 @@ public struct UpstreamCursor: Sendable, Hashable {
     public var settings: Text
     /// The number of the line in devices.jsonl up to which it was.
     public var seq: UInt64
+    /// The highest number at which it was told that a device has ended; 0 when it never was.
+    public var ended: UInt64
 
     /// A cursor of the given parts.
-    public init(target: Text, settings: Text = "", seq: UInt64) {
+    public init(target: Text, settings: Text = "", seq: UInt64, ended: UInt64 = 0) {
         self.target = target
         self.settings = settings
         self.seq = seq
+        self.ended = ended
     }
 }
 
@@ -68,6 +75,7 @@ extension SyncState {
         json.member("state", word: kind)
         if let reason { json.member("reason", reason) }
         if let name { json.member("name", name) }
+        if let formerName { json.member("formerName", formerName) }
         if let upstream {
             json.name("upstream")
             upstream.write(to: &json)
@@ -83,7 +91,7 @@ extension SyncState {
         else { throw InvalidRecord("a sync state without number or of an unknown kind") }
         let upstream: Credentials? = if let there = json["upstream"] { try Credentials(there) } else { nil }
         self.init(
-            kind, seq: seq, reason: json["reason"]?.text, name: json["name"]?.text, upstream: upstream,
-            since: json["since"]?.integer ?? 0)
+            kind, seq: seq, reason: json["reason"]?.text, name: json["name"]?.text,
+            formerName: json["formerName"]?.text, upstream: upstream, since: json["since"]?.integer ?? 0)
     }
 }

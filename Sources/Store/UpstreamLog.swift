@@ -38,7 +38,9 @@ struct UpstreamLog {
                     let log = cursor["log"]?.text, let devices = cursor["devices"]?.unsigned
                 else { throw InvalidRecord("an unreadable cursor") }
                 entry = Entry(
-                    cursor: UpstreamCursor(target: target, settings: cursor["settings"]?.text ?? "", seq: seq),
+                    cursor: UpstreamCursor(
+                        target: target, settings: cursor["settings"]?.text ?? "", seq: seq,
+                        ended: cursor["ended"]?.unsigned ?? 0),
                     log: log, devices: devices)
             } else if let sync = record.json["sync"] {
                 guard let device = sync["device"]?.text else { throw InvalidRecord("a sync state of no device") }
@@ -62,6 +64,7 @@ struct UpstreamLog {
             json.member("to", entry.cursor.target)
             if !entry.cursor.settings.isEmpty { json.member("settings", entry.cursor.settings) }
             json.member("of", entry.cursor.seq)
+            if entry.cursor.ended > 0 { json.member("ended", entry.cursor.ended) }
             json.member("log", entry.log)
             json.member("devices", entry.devices)
             json.endObject()

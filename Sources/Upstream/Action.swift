@@ -10,11 +10,16 @@ public enum Action: Sendable {
     case disconnect(Channel)
     /// Publishes; with a receipt, which wants QoS 1, `acknowledged` tells how it went.
     case publish(Channel, MQTTPublication, Receipt?)
-    /// How it went with a device that `Input.device` brought: it is not in flight any more. Once for each.
+    /// How it went with a device that `Input.device` brought: it is not in flight any more. Once for each, unless it is
+    /// released.
     case settle(device: Text, Outcome)
+    /// The device was not told after all: it is not in flight any more, and comes again in the state that it has by then.
+    case release(device: Text)
     /// Upstream knows nothing behind this number: whatever is in flight is void, devices come again from there on, or
     /// from the cursor if that is lower, as it is below the highest number.
     case rewind(to: UInt64)
+    /// Upstream has a device of this id; if the hub has none, it comes as one that is gone.
+    case examine(device: Text)
     /// How the connection is doing, for people; the engine tells what is new.
     case report(LinkState)
 }
@@ -53,6 +58,9 @@ public enum Outcome: Hashable, Sendable {
     case refused(Reason)
     /// Upstream has it with other credentials, which are given.
     case conflict(Credentials)
+    /// Nobody knows: upstream answers others, and never for this one. It stays pending, is told again in a while, and
+    /// keeps nobody from being told meanwhile.
+    case unanswered
 }
 
 /// Why upstream has a device not, or not as the hub has it: a code for programs, shown to people as it is.

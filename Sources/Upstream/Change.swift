@@ -20,6 +20,8 @@ public struct Change: Sendable {
     /// What upstream is to call it: the device's name with the prefix of the configuration, or what an administrator
     /// chose; empty when it is gone.
     public let upstreamName: Text
+    /// What upstream has called it so far, if upstream may have to be told of another name; nil otherwise.
+    public var formerName: Text?
 
     /// A state of the given parts.
     public init(seq: UInt64, device: Text, content: Content, upstreamName: Text) {

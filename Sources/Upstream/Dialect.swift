@@ -26,12 +26,15 @@ public struct Moment: Sendable {
     public var chance: Double
     /// The cursor: upstream has been told of every change of a device up to this number, one way or the other.
     public var cursor: UInt64
+    /// The highest number at which upstream was told that a device has ended; 0 when it never was.
+    public var ended: UInt64
 
     /// A moment of the given parts.
-    public init(now: Duration, chance: Double, cursor: UInt64) {
+    public init(now: Duration, chance: Double, cursor: UInt64, ended: UInt64 = 0) {
         self.now = now
         self.chance = chance
         self.cursor = cursor
+        self.ended = ended
     }
 }
 

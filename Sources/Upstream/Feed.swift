@@ -17,17 +17,34 @@ struct Feed {
         var seq: UInt64?
         /// The first line read meanwhile.
         var next: UInt64?
+        /// The name that was offered, or that the device has ended.
+        let name: Text
+        let isEnd: Bool
     }
+
+    /// How long one that could not be read waits.
+    static let pause = Duration.seconds(10)
+    /// The most ghosts that are remembered: whatever upstream sends, there is an end to it.
+    private static let mostGhosts = 50_000
 
     private let store: Store
     /// Whether devices that were never provisioned are passed over.
     private let isForProvisioned: Bool
     private var place: Log.Place
     private var flights: [Text: Flight] = [:]
-    /// Devices that were settled when a newer line of them had been read already, each with that line.
+    /// Devices whose newest state is to be told next, each with the line that holds the cursor: a newer one had been read
+    /// already when they were settled, or they were not told after all.
     private var again: [Text: UInt64] = [:]
-    /// Devices that are to be told again, lowest line first.
+    /// Devices that are to be told again, the next one last.
     private var retries: [Text] = []
+    /// Devices that wait a while.
+    private var waits = Waits()
+    /// Devices that upstream has and the hub has not.
+    private var ghosts: Set<Text> = []
+    /// Devices that could not be read.
+    private var unreadable: Set<Text> = []
+    /// What the first of them failed with, until somebody takes it.
+    private var fault: JournalError?
     /// Whether all that is on disk has been read, or waits for the disk.
     private(set) var isAtEnd = false
     /// How many damaged lines were passed over.
@@ -51,10 +68,16 @@ struct Feed {
     var inFlight: Int { flights.count }
 
     /// Whether nothing is left to be told.
-    var isEmpty: Bool { isAtEnd && flights.isEmpty && again.isEmpty && retries.isEmpty }
+    var isEmpty: Bool { isAtEnd && flights.isEmpty && again.isEmpty && retries.isEmpty && ghosts.isEmpty }
 
     /// Whether the device is in flight.
     func isInFlight(_ device: Text) -> Bool { flights[device] != nil }
+
+    /// The name upstream of a device in flight, as it was offered.
+    func offeredName(_ device: Text) -> Text? { flights[device]?.name }
+
+    /// Whether a device in flight was offered as one that has ended.
+    func isEnd(_ device: Text) -> Bool { flights[device]?.isEnd ?? false }
 
     /// How many devices have not been read yet.
     func pending() throws(JournalError) -> Int { try store.deviceCount(behind: place) + again.count }
@@ -62,39 +85,39 @@ struct Feed {
     /// Whether the newest state of a device, whose line has this number, is still to be told.
     func isPending(_ device: Text, _ seq: UInt64) -> Bool { seq > place.seq || again[device] != nil }
 
+    /// When a device that waits may be told; nil when none does.
+    var deadline: Duration? { waits.first }
+
+    /// What reading devices has failed with, once for all that fail at the same time.
+    mutating func takeFault() -> JournalError? {
+        defer { fault = nil }
+        return fault
+    }
+
     /// The next device, and takes it in flight; nil when there is none, or not before the deadline.
     mutating func next(until deadline: Duration, name: (Device) -> Text) throws(JournalError) -> Change? {
-        // One whose newest line is not on disk yet waits: that line may be taken back, and the one before is news again.
-        for (device, line) in again where !isStaged(device) {
-            again[device] = nil
-            if let change = try newest(device, line, name) {
-                return takeOff(change, Flight(line: change.seq, seq: change.seq))
-            }
-        }
-        while let device = retries.last, !isStaged(device) {
-            retries.removeLast()
-            guard flights[device] == nil, store.syncStates[device]?.kind == .pending else { continue }
-            if let change = try newest(device, 0, name) { return takeOff(change, Flight(line: change.seq, seq: nil)) }
-        }
+        isAtEnd = false
+        wake(at: .monotonic)
+        if let change = nextOfAgain(until: deadline, name) { return change }
+        if let change = nextOfRetries(until: deadline, name) { return change }
+        if let change = nextOfGhosts() { return change }
+        guard .monotonic < deadline else { return nil }
         repeat {
-            isAtEnd = false
             guard let line = try store.nextDevice(after: &place) else {
                 isAtEnd = true
                 return nil
             }
-            if let change = fresh(line, name) { return takeOff(change, Flight(line: change.seq, seq: change.seq)) }
+            if let change = fresh(line, name) { return takeOff(change, holding: change.seq) }
         } while .monotonic < deadline
         return nil
     }
-
-    /// Reads no further until it is asked again.
-    mutating func pause() { isAtEnd = true }
 
     /// Takes note that a device is not in flight any more.
     ///
     /// - Returns: the line that was offered; nil when it was not in flight.
     mutating func settle(_ device: Text) -> UInt64? {
         guard let flight = flights.removeValue(forKey: device) else { return nil }
+        ghosts.remove(device)
         if let next = flight.next { again[device] = next }
         return flight.line
     }
@@ -108,17 +131,97 @@ struct Feed {
         retry()
     }
 
+    /// Takes back a device that was not told after all.
+    mutating func release(_ device: Text) {
+        guard let flight = flights.removeValue(forKey: device) else { return }
+        if let line = flight.seq ?? flight.next { again[device] = line } else { retries.append(device) }
+    }
+
     /// Takes a device that is to be told again, and whose state says so.
-    mutating func retry(_ device: Text) { retries.append(device) }
+    mutating func retry(_ device: Text) {
+        waits.end(device)
+        retries.append(device)
+    }
+
+    /// Takes a device that is to be told again, and whose state says so, after a while.
+    mutating func retry(_ device: Text, after pause: Duration) {
+        again[device] = nil
+        waits.add(device, until: .monotonic + pause)
+    }
+
+    /// Takes note of a device that upstream has; one that the hub has not is told as gone.
+    mutating func examine(_ device: Text) {
+        guard ghosts.count < Self.mostGhosts, !store.mayHave(device), !isStaged(device) else { return }
+        ghosts.insert(device)
+        isAtEnd = false
+    }
+
+    /// Ends all waits.
+    mutating func hurry() { waits.endAll() }
 
     /// Looks for devices that are to be told again.
     private mutating func retry() {
-        retries = store.syncStates.filter { $0.value.kind == .pending }.sorted { $0.value.seq > $1.value.seq }.map(
-            \.key)
+        retries = store.syncStates.filter { $0.value.kind == .pending && !waits.contains($0.key) }
+            .sorted { $0.value.seq > $1.value.seq }.map(\.key)
     }
 
-    private mutating func takeOff(_ change: Change, _ flight: Flight) -> Change {
-        flights[change.device] = flight
+    // MARK: - What comes next
+
+    private mutating func nextOfAgain(until deadline: Duration, _ name: (Device) -> Text) -> Change? {
+        guard !again.isEmpty else { return nil }
+        for (device, line) in again.sorted(by: { $0.value < $1.value }) {
+            // One whose newest line is not on disk yet waits: it may be taken back, and the one before is news again.
+            guard !waits.contains(device), !isStaged(device) else { continue }
+            let found = Result { () throws(JournalError) in try newest(device, line, name) }
+            guard let change = readable(found, of: device) else { continue }
+            again[device] = nil
+            if let change { return takeOff(change, holding: change.seq) }
+            guard .monotonic < deadline else { return nil }
+        }
+        return nil
+    }
+
+    private mutating func nextOfRetries(until deadline: Duration, _ name: (Device) -> Text) -> Change? {
+        while .monotonic < deadline, let device = retries.last, !isStaged(device) {
+            retries.removeLast()
+            guard flights[device] == nil, let state = store.syncStates[device], state.kind == .pending else { continue }
+            let found = Result { () throws(JournalError) in try newest(device, state.seq, name) }
+            if let change = readable(found, of: device), let change { return takeOff(change, holding: nil) }
+        }
+        return nil
+    }
+
+    /// No line speaks of a ghost any more: it has the number of the last one that was read.
+    private mutating func nextOfGhosts() -> Change? {
+        guard let device = ghosts.first(where: { flights[$0] == nil }) else { return nil }
+        let change = Change(seq: place.seq, device: device, content: .deleted, upstreamName: "")
+        return takeOff(change, holding: nil)
+    }
+
+    /// What reading a device comes to; nil when it cannot be read, and waits until that is tried again.
+    private mutating func readable(_ found: Result<Change?, JournalError>, of device: Text) -> Change?? {
+        switch found {
+        case .success(let change):
+            unreadable.remove(device)
+            return .some(change)
+        case .failure(let error):
+            if unreadable.isEmpty { fault = error }
+            unreadable.insert(device)
+            waits.add(device, until: .monotonic + Self.pause)
+            return nil
+        }
+    }
+
+    /// Has those come again that have waited long enough.
+    private mutating func wake(at now: Duration) {
+        while let device = waits.next(at: now) {
+            if again[device] == nil { retries.append(device) }
+        }
+    }
+
+    private mutating func takeOff(_ change: Change, holding seq: UInt64?) -> Change {
+        let isEnd = if case .deleted = change.content { true } else { false }
+        flights[change.device] = Flight(line: change.seq, seq: seq, name: change.upstreamName, isEnd: isEnd)
         return change
     }
 
@@ -152,7 +255,7 @@ struct Feed {
         if let (device, seq) = try store.durableDevice(id: id) {
             return seq <= place.seq ? change(device, seq, name) : nil
         }
-        guard try store.device(id: id) == nil, line > 0 else { return nil }
+        guard try store.device(id: id) == nil else { return nil }
         return Change(seq: line, device: id, content: .deleted, upstreamName: "")
     }
 

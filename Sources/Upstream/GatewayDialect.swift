@@ -5,10 +5,16 @@ internal import Provisioning
 /// Dialect `thingsboard-gateway`: the hub as a gateway of ThingsBoard, which makes the devices known there, with their
 /// profile and attributes (protocol.md 11.6).
 ///
-/// It cannot carry credentials: ThingsBoard gives each such device a random token of its own.
+/// It cannot carry credentials: ThingsBoard gives each such device a random token of its own. Nor can it rename: a device
+/// with another name is another one there.
+///
+/// It speaks MQTT 5, in which a PUBACK says what was refused; in 3.1.1, which ThingsBoard's own gateway speaks by default,
+/// a refusal looks like success. A ThingsBoard that does not know MQTT 5 is spoken to in 3.1.1 all the same.
 struct GatewayDialect: Dialect {
     /// How long a PUBACK may take: to a client that is no gateway ThingsBoard never sends one.
     private static let patience = Duration.seconds(15)
+    /// After how many connections that were closed before CONNACK the other version of MQTT is tried.
+    private static let manyClosings = 3
 
     private struct Flight {
         var open: Set<Receipt>
@@ -21,6 +27,8 @@ struct GatewayDialect: Dialect {
     private var link = Reconnection()
     private var isUp = false
     private var version = MQTTOptions.Version.v5
+    /// How many connections in a row were closed before CONNACK.
+    private var closings = 0
     private var flights: [Text: Flight] = [:]
     private var owners: [Receipt: Text] = [:]
     private var lastReceipt: UInt64 = 0
@@ -40,20 +48,31 @@ struct GatewayDialect: Dialect {
             return wake(moment)
         case .connected:
             link.connected()
-            isUp = true
+            (isUp, closings) = (true, 0)
             return [.rewind(to: .max), .report(.connected)]
         case .device(let change): return publish(change, moment)
         case .acknowledged(_, let receipt, let code, _): return settle(receipt, code)
         case .disconnected(_, let loss):
-            // ThingsBoard before 3.5 knows no MQTT 5.
-            if case .refused(code: 1) = loss.cause { version = .v311 }
-            if case .refused(code: 0x84) = loss.cause { version = .v311 }
+            choose(after: loss)
             reset()
             return [.rewind(to: .max)] + link.lost(loss, as: settings.clientId, at: moment)
         case .stop:
             link.stop()
             return []
         case .subscribed, .message: return []
+        }
+    }
+
+    /// An old ThingsBoard says that it does not know MQTT 5, or closes the connection without a word; so does one that
+    /// starts, or a link that breaks, but not again and again.
+    private mutating func choose(after loss: MQTTLoss) {
+        switch loss.cause {
+        case .refused(code: 1), .refused(code: 0x84): version = .v311
+        case .closed where loss.kind == .unreachable, .other where loss.kind == .unreachable:
+            closings += 1
+            guard closings >= Self.manyClosings else { return }
+            (version, closings) = (version == .v5 ? .v311 : .v5, 0)
+        default: closings = 0
         }
     }
 

@@ -5,11 +5,17 @@ internal import MQTTClient
 ///
 /// A broker acknowledges before its disk knows, and may come back with an older state. So the hub keeps a cursor there
 /// too, published behind the records that it covers, and reads it after each CONNACK: from there on all is told again.
+/// Devices that have ended since may stand there again, and no line of the log speaks of them any more. So a broker that
+/// has forgotten the end of a device is asked for all records that it keeps.
 struct JournalDialect: Dialect {
     /// How long the broker has, after SUBACK, to send the cursor that it keeps.
     private static let patience = Duration.seconds(2)
     /// How long the broker has for SUBACK.
     private static let longestSubscribing = Duration.seconds(15)
+    /// How long the broker has for PUBACK, from the last one on.
+    private static let longestSilence = Duration.seconds(60)
+    /// How long the broker sends none of the records that it keeps before they are held to be all.
+    private static let sweepTime = Duration.seconds(10)
     /// How many records there are to one cursor.
     private static let recordsPerCursor = 10
     /// How long a cursor waits for further records.
@@ -39,6 +45,9 @@ struct JournalDialect: Dialect {
     private var recordsSinceCursor = 0
     private var publishedCursor: UInt64 = 0
     private var cursorDue: Duration?
+    private var silenceEnd: Duration?
+    /// The broker's cursor while all its records are to be looked at, and when they were; nil when they need not be.
+    private var sweep: (from: UInt64, end: Duration?)?
 
     /// A dialect that has yet to be started.
     init(_ settings: Settings) {
@@ -52,7 +61,7 @@ struct JournalDialect: Dialect {
         switch phase {
         case .down: link.deadline
         case .comparing(let until): until
-        case .running: cursorDue
+        case .running: [cursorDue, silenceEnd, sweep?.end].compactMap(\.self).min()
         }
     }
 
@@ -66,14 +75,8 @@ struct JournalDialect: Dialect {
             link.connected()
             phase = .comparing(until: moment.now + Self.longestSubscribing)
             return [.publish(link.channel, topics.status(isOnline: true), nil)]
-        case .subscribed(_, let refused):
-            guard refused.isEmpty else { return [] }
-            if case .comparing = phase { phase = .comparing(until: moment.now + Self.patience) }
-            return []
-        case .message(_, let message):
-            guard case .comparing = phase, message.topic == topics.cursor, let seq = JournalTopics.seq(message.payload)
-            else { return [] }
-            return run(from: seq, moment)
+        case .subscribed(_, let refused): return subscribed(refused.map(\.filter), moment)
+        case .message(_, let message): return received(message, moment)
         case .device(let change): return publish(change, moment)
         case .acknowledged(_, let receipt, let code, let reason): return settle(receipt, code, reason, moment)
         case .disconnected(_, let loss):
@@ -91,8 +94,12 @@ struct JournalDialect: Dialect {
         case .down: return link.connect(introduction, at: moment.now)
         case .comparing(let until):
             // The broker keeps no cursor.
-            if until <= moment.now { return run(from: 0, moment) }
+            if until <= moment.now { return compare(with: 0, moment) }
         case .running:
+            if let end = sweep?.end, end <= moment.now { sweep = nil }
+            if let end = silenceEnd, end <= moment.now {
+                return giveUp("the broker has acknowledged nothing for a minute", moment)
+            }
             if let due = cursorDue, due <= moment.now {
                 cursorDue = nil
                 return cursor(moment)
@@ -104,7 +111,44 @@ struct JournalDialect: Dialect {
     private var introduction: Introduction {
         Introduction(
             clientId: settings.clientId, version: .v5, login: settings.login, will: topics.status(isOnline: false),
-            subscriptions: [topics.cursor])
+            subscriptions: [topics.cursor] + (sweep == nil ? [] : [topics.devices]))
+    }
+
+    private mutating func subscribed(_ refused: [String], _ moment: Moment) -> [Action] {
+        guard case .comparing = phase, !refused.contains(topics.cursor) else { return [] }
+        if let from = sweep?.from {
+            sweep?.end = moment.now + Self.sweepTime
+            if refused.contains(topics.devices) { sweep = nil }
+            return run(from: from, moment)
+        }
+        phase = .comparing(until: moment.now + Self.patience)
+        return []
+    }
+
+    private mutating func received(_ message: MQTTMessage, _ moment: Moment) -> [Action] {
+        switch phase {
+        case .comparing where message.topic == topics.cursor:
+            return JournalTopics.seq(message.payload).map { compare(with: $0, moment) } ?? []
+        case .running where sweep != nil && message.isRetained && !message.payload.isEmpty:
+            guard let device = topics.device(message.topic) else { return [] }
+            sweep?.end = moment.now + Self.sweepTime
+            return [.examine(device: device)]
+        default: return []
+        }
+    }
+
+    /// Goes on behind the number that the broker knows, which may be the one before it forgot the rest.
+    private mutating func compare(with seq: UInt64, _ moment: Moment) -> [Action] {
+        guard seq < moment.ended, sweep == nil else { return run(from: seq, moment) }
+        sweep = (seq, nil)
+        reset()
+        return link.renew(introduction, at: moment.now)
+    }
+
+    /// Leaves a connection that is of no use.
+    private mutating func giveUp(_ reason: String, _ moment: Moment) -> [Action] {
+        reset()
+        return [.rewind(to: .max)] + link.drop(reason, at: moment)
     }
 
     private mutating func run(from seq: UInt64, _ moment: Moment) -> [Action] {
@@ -117,7 +161,8 @@ struct JournalDialect: Dialect {
     private mutating func reset() {
         phase = .down
         awaited = [:]
-        (devices, recordsSinceCursor, cursorDue) = (0, 0, nil)
+        (devices, recordsSinceCursor, cursorDue, silenceEnd) = (0, 0, nil, nil)
+        sweep?.end = nil
     }
 
     private mutating func publish(_ change: Change, _ moment: Moment) -> [Action] {
@@ -127,10 +172,10 @@ struct JournalDialect: Dialect {
         switch change.content {
         case .device(let device, let profile):
             let record = topics.record(change, device, profile, withCredentials: settings.includesCredentials)
-            actions.append(.publish(link.channel, record, receipt(.record(of: change.device))))
+            actions.append(.publish(link.channel, record, receipt(.record(of: change.device), moment)))
         case .deleted:
-            actions.append(.publish(link.channel, topics.farewell(change), receipt(.farewell)))
-            actions.append(.publish(link.channel, topics.nothing(change), receipt(.record(of: change.device))))
+            actions.append(.publish(link.channel, topics.farewell(change), receipt(.farewell, moment)))
+            actions.append(.publish(link.channel, topics.nothing(change), receipt(.record(of: change.device), moment)))
         }
         recordsSinceCursor += 1
         if recordsSinceCursor >= Self.recordsPerCursor { actions += cursor(moment) }
@@ -142,13 +187,14 @@ struct JournalDialect: Dialect {
         guard moment.cursor != publishedCursor else { return [] }
         recordsSinceCursor = 0
         publishedCursor = moment.cursor
-        return [.publish(link.channel, topics.cursor(moment.cursor), receipt(.cursor))]
+        return [.publish(link.channel, topics.cursor(moment.cursor), receipt(.cursor, moment))]
     }
 
     private mutating func settle(
         _ receipt: Receipt, _ code: UInt8, _ words: String, _ moment: Moment
     ) -> [Action] {
         guard let what = awaited.removeValue(forKey: receipt) else { return [] }
+        silenceEnd = awaited.isEmpty ? nil : moment.now + Self.longestSilence
         switch what {
         case .record(let device):
             devices -= 1
@@ -158,13 +204,12 @@ struct JournalDialect: Dialect {
         case .cursor:
             guard code >= 0x80 else { return [] }
             // Without it all would be told again at each connection.
-            reset()
-            return [.rewind(to: .max)]
-                + link.drop("the broker refuses \(topics.cursor): \(words)", at: moment)
+            return giveUp("the broker refuses \(topics.cursor): \(words)", moment)
         }
     }
 
-    private mutating func receipt(_ what: Awaited) -> Receipt {
+    private mutating func receipt(_ what: Awaited, _ moment: Moment) -> Receipt {
+        if awaited.isEmpty { silenceEnd = moment.now + Self.longestSilence }
         lastReceipt += 1
         let receipt = Receipt(lastReceipt)
         awaited[receipt] = what

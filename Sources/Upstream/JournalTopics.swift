@@ -5,13 +5,19 @@ internal import Provisioning
 
 /// The topics of dialect `journal`, and what is published there.
 struct JournalTopics {
+    /// The length of a device's id, a UUID.
+    private static let idLength = 36
+
     private let root: String
     /// The topic of the cursor.
     let cursor: String
+    /// What all records match.
+    let devices: String
 
     init(hub: Text) {
         root = "nearhub/\(hub)"
         cursor = root + "/cursor"
+        devices = root + "/devices/+"
     }
 
     /// The state of a device.
@@ -68,6 +74,13 @@ struct JournalTopics {
 
     /// The number in a cursor; nil when it is none.
     static func seq(_ payload: [UInt8]) -> UInt64? { (try? JSONValue.parse(payload))?["seq"]?.unsigned }
+
+    /// The id of the device whose topic this is; nil when it is another one.
+    func device(_ topic: String) -> Text? {
+        let start = root + "/devices/"
+        guard topic.hasPrefix(start), topic.utf8.count - start.utf8.count == Self.idLength else { return nil }
+        return Text(String(topic.dropFirst(start.count)))
+    }
 
     private func topic(_ change: Change) -> String { "\(root)/devices/\(change.device)" }
 

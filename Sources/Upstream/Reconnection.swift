@@ -31,6 +31,12 @@ struct Reconnection {
         return [.report(.connecting), .connect(channel, introduction)]
     }
 
+    /// Connects anew at once, to subscribe to something else.
+    mutating func renew(_ introduction: Introduction, at now: Duration) -> [Action] {
+        state = .idle(until: .zero)
+        return [.disconnect(channel)] + connect(introduction, at: now)
+    }
+
     /// CONNACK 0 has come.
     mutating func connected() {
         state = .up

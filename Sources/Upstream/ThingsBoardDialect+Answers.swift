@@ -4,7 +4,7 @@ internal import Provisioning
 
 /// What becomes of a request, and of a device whose request came to nothing (protocol.md 11.4).
 extension ThingsBoardDialect {
-    /// After how many requests without an answer a device is held to be the cause, if others have been answered.
+    /// After how many requests without an answer others go first, if they have been answered meanwhile.
     private static let mostUnknowns = 5
     /// The longest wait before a device is asked for again, in seconds.
     private static let longestPause = 60
@@ -70,7 +70,7 @@ extension ThingsBoardDialect {
             doubt(request.job, .failure)
         case .unreadable: doubt(request.job, .unknown)
         case .notFound:
-            putBack(request.job)
+            release(request.job)
             let profile = settings.provisioning == nil ? " of profile \(request.job.profile)" : ""
             stop(
                 "upstream answers NOT_FOUND: the provision key\(profile) is unknown there, its secret differs, or "
@@ -88,11 +88,14 @@ extension ThingsBoardDialect {
     /// Settles a device by the test of its credentials, or has it asked for again.
     mutating func resolve(_ job: ThingsBoardJob, _ verdict: ThingsBoardTest.Verdict, _ moment: Moment) {
         switch (job.doubt, verdict) {
+        // It works there by its old name: nothing has been asked by the new one.
+        case (_, .isThere) where job.isRenamed && job.isTestedFirst: settle(job.id, .refused(.unsupportedByDialect))
         case (_, .isThere): settle(job.id, .confirmed)
+        case (_, .noAnswer): settle(job.id, .unanswered)
         case (.differs(let credentials), _): settle(job.id, .conflict(credentials))
         case (.failure, .isNot):
             settle(job.id, .refused(isUpdate(job, moment) ? .unsupportedByDialect : .failureUpstream))
-        case (.failure, .unknown): settle(job.id, .refused(.needsCheck))
+        case (.failure, .unknown): settle(job.id, .refused(job.isRenamed ? .unsupportedByDialect : .needsCheck))
         case (.unknown, _): askAgain(job, moment)
         }
     }
@@ -100,18 +103,20 @@ extension ThingsBoardDialect {
     /// A device that may not have arrived is asked for again; if it had, upstream says FAILURE or its credentials do.
     private mutating func askAgain(_ job: ThingsBoardJob, _ moment: Moment) {
         var job = job
-        if job.isTestedFirst {
-            job.isTestedFirst = false
-            return putBack(job)
+        guard !job.isTestedFirst else {
+            job.past.isTested = true
+            return release(job)
         }
-        if job.unknowns == 0 { job.answersBefore = answers }
-        job.unknowns += 1
-        guard job.unknowns < Self.mostUnknowns || answers == job.answersBefore else {
-            return settle(job.id, .refused(.notAccepted))
+        if job.past.unknowns == 0 { job.past.answersBefore = answers }
+        job.past.unknowns += 1
+        guard job.past.unknowns < Self.mostUnknowns || answers == job.past.answersBefore else {
+            // From then on it has one try at a time.
+            pasts[job.id] = .init(isTested: true, unknowns: Self.mostUnknowns - 1, answersBefore: answers)
+            return settle(job.id, .unanswered)
         }
-        let pause = min(1 << min(job.unknowns - 1, 16), Self.longestPause)
-        if job.unknowns > 1 { job.notBefore = moment.now + .seconds(pause) }
-        putBack(job)
+        let pause = min(1 << min(job.past.unknowns - 1, 16), Self.longestPause)
+        if job.past.unknowns > 1 { job.past.notBefore = moment.now + .seconds(pause) }
+        release(job)
     }
 
     /// Whether upstream was told of an earlier state of the device; it cannot be told of a change (protocol.md D16).

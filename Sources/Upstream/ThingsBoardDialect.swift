@@ -5,7 +5,8 @@ internal import Provisioning
 /// Dialect `thingsboard`: each device is provisioned upstream with the credentials that it has here (protocol.md 11).
 ///
 /// An answer does not say which request it belongs to. So each session has one request in flight, a session on which
-/// something odd has happened is dropped, and what is in doubt is found out by the device's own credentials.
+/// something odd has happened is dropped, and what is in doubt is found out by the device's own credentials. It speaks
+/// MQTT 3.1.1, as devices do that provision themselves: every ThingsBoard takes it, and answers are messages in both.
 public struct ThingsBoardDialect: Dialect {
     /// How long an answer is awaited; ThingsBoard itself gives up after 10 s.
     static let patience = Duration.seconds(15)
@@ -27,6 +28,8 @@ public struct ThingsBoardDialect: Dialect {
     private var nextTry = Duration.zero
     private var trouble: String?
     private var pace: Pace
+    /// What is remembered of devices that were given back, until they come again.
+    var pasts: [Text: ThingsBoardJob.Past] = [:]
     private var stopped: (reason: String, until: Duration)?
     private var stopTime = Self.stopTimes.first
     private var isEnding = false
@@ -83,6 +86,7 @@ public struct ThingsBoardDialect: Dialect {
     }
 
     private mutating func accept(_ change: Change, _ moment: Moment) {
+        let past = pasts.removeValue(forKey: change.device)
         guard case .device(let device, let profile) = change.content, device.credentials.type != .lwm2m else {
             return settle(change.device, .refused(.unsupportedByDialect))
         }
@@ -97,12 +101,25 @@ public struct ThingsBoardDialect: Dialect {
         else { return settle(change.device, .refused(.notAccepted)) }
         var job = ThingsBoardJob(
             device: device, id: change.device, seq: change.seq, payload: payload, profile: profile?.name ?? "")
-        job.isTestedFirst = isUpdate(job, moment)
+        job.past = past ?? ThingsBoardJob.Past()
+        job.isRenamed = change.formerName.map { $0 != change.upstreamName } ?? false
+        job.isTestedFirst = !job.past.isTested && (job.isRenamed || isUpdate(job, moment))
         sessions[session(of: change.device)].waiting.append(job)
     }
 
-    /// Has a device asked for again, before others that wait.
-    mutating func putBack(_ job: ThingsBoardJob) { sessions[session(of: job.id)].waiting.insert(job, at: 0) }
+    /// Gives a device back that is to be asked for in the state that it has by then.
+    mutating func release(_ job: ThingsBoardJob) {
+        if job.past.isTested || job.past.unknowns > 0 { pasts[job.id] = job.past }
+        actions.append(.release(device: job.id))
+    }
+
+    /// While nobody can be asked no device waits here: by the time one can, it may be another one.
+    private mutating func releaseWaiting() {
+        for index in sessions.indices {
+            for job in sessions[index].waiting { release(job) }
+            sessions[index].waiting = []
+        }
+    }
 
     mutating func settle(_ device: Text, _ outcome: Outcome) { actions.append(.settle(device: device, outcome)) }
 
@@ -141,6 +158,7 @@ public struct ThingsBoardDialect: Dialect {
         runTests(moment)
         for index in sessions.indices { advance(index, moment) }
         runTests(moment)
+        if stopped != nil || !sessions.contains(where: \.isWorking) { releaseWaiting() }
     }
 
     private mutating func runTests(_ moment: Moment) {

@@ -26,12 +26,24 @@ struct ThingsBoardJob {
     var doubt = Doubt.unknown
     /// Whether upstream was told of it before: its credentials may well work there, and then nothing need be asked.
     var isTestedFirst = false
-    /// How often nobody knew whether it had arrived.
-    var unknowns = 0
-    /// How many answers of any device there had been when that happened first.
-    var answersBefore: UInt64 = 0
-    /// Not to be asked for again before that.
-    var notBefore = Duration.zero
+    /// Whether upstream may know it by another name.
+    var isRenamed = false
+    /// What its earlier requests have come to.
+    var past = Past()
+    /// How often its test found nobody to ask, and how many verdicts there had been when that happened first.
+    var failedTests = (times: 0, verdictsBefore: 0 as UInt64)
+
+    /// What is remembered of a device between two requests, whatever else becomes of it meanwhile.
+    struct Past {
+        /// Whether its credentials were tested, and did not work upstream.
+        var isTested = false
+        /// How often nobody knew whether it had arrived.
+        var unknowns = 0
+        /// How many answers of any device there had been when that happened first.
+        var answersBefore: UInt64 = 0
+        /// Not to be asked for again before that.
+        var notBefore = Duration.zero
+    }
 }
 
 /// One connection of the user `provision` with one request at a time, and the devices that wait for it.
@@ -97,7 +109,7 @@ struct ThingsBoardSession {
     }
 
     /// When a device that waits may be asked for; nil when there is none.
-    var due: Duration? { waiting.lazy.map(\.notBefore).min() }
+    var due: Duration? { waiting.lazy.map(\.past.notBefore).min() }
 
     /// Whether the connection is to be left, at a moment when nothing is in flight.
     func isOver(at now: Duration) -> Bool { expiry.map { $0 <= now } ?? false }
@@ -117,7 +129,7 @@ struct ThingsBoardSession {
 
     /// Takes the next device that may be asked for now.
     mutating func next(at now: Duration) -> ThingsBoardJob? {
-        guard let index = waiting.firstIndex(where: { $0.notBefore <= now }) else { return nil }
+        guard let index = waiting.firstIndex(where: { $0.past.notBefore <= now }) else { return nil }
         return waiting.remove(at: index)
     }
 

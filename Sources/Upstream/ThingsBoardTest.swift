@@ -11,6 +11,8 @@ struct ThingsBoardTest {
         case isNot
         /// It cannot be found out like this.
         case unknown
+        /// Others have been tested meanwhile, and this one never: nobody can be asked about it for now.
+        case noAnswer
     }
 
     /// Whether upstream refuses strangers; where it lets everybody in, a CONNACK 0 says nothing.
@@ -32,6 +34,8 @@ struct ThingsBoardTest {
     private static let patience = Duration.seconds(30)
     /// How long what was found out about strangers holds.
     private static let trustTime = Duration.seconds(3600)
+    /// After how many tests that found nobody to ask a device is given up for a while, if others have been tested.
+    private static let mostFailures = 5
 
     let channel: Channel
     private let clientId: String
@@ -41,6 +45,8 @@ struct ThingsBoardTest {
     private var trustEnd = Duration.zero
     private var backOff = BackOff()
     private var nextTry = Duration.zero
+    /// How many tests have come to something.
+    private var verdicts: UInt64 = 0
 
     init(number: Int, clientId: String) {
         channel = Channel(number)
@@ -69,8 +75,7 @@ struct ThingsBoardTest {
         switch state {
         case .testing(let until), .testingTrust(let until):
             guard until <= moment.now else { return ([], nil) }
-            delay(moment)
-            return ([.disconnect(channel)], nil)
+            return ([.disconnect(channel)], delay(moment))
         case .idle:
             guard let job = jobs.first, nextTry <= moment.now else { return ([], nil) }
             if trustEnd <= moment.now { trust = .unknown }
@@ -108,8 +113,7 @@ struct ThingsBoardTest {
     mutating func disconnected(_ loss: MQTTLoss, at moment: Moment) -> (ThingsBoardJob, Verdict)? {
         guard loss.isRefusalOfLogin else {
             if case .idle = state { return nil }
-            delay(moment)
-            return nil
+            return delay(moment)
         }
         backOff.reset()
         switch state {
@@ -125,12 +129,23 @@ struct ThingsBoardTest {
     }
 
     private mutating func takeFirst(_ verdict: Verdict) -> (ThingsBoardJob, Verdict)? {
-        jobs.isEmpty ? nil : (jobs.removeFirst(), verdict)
+        verdicts += 1
+        return jobs.isEmpty ? nil : (jobs.removeFirst(), verdict)
     }
 
-    private mutating func delay(_ moment: Moment) {
+    /// Waits before the next test, which is another device's: one that always fails holds up nobody.
+    private mutating func delay(_ moment: Moment) -> (ThingsBoardJob, Verdict)? {
         state = .idle
         nextTry = moment.now + backOff.next(moment.chance)
+        guard var job = jobs.first else { return nil }
+        jobs.removeFirst()
+        if job.failedTests.times == 0 { job.failedTests.verdictsBefore = verdicts }
+        job.failedTests.times += 1
+        if job.failedTests.times >= Self.mostFailures, job.failedTests.verdictsBefore != verdicts {
+            return (job, .noAnswer)
+        }
+        jobs.append(job)
+        return nil
     }
 
     /// How the device itself would connect; nil for one whose key only the device has, or that would be taken for a

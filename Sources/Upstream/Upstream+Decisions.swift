@@ -24,12 +24,13 @@ extension Upstream {
     /// Tells upstream again of a device that it refused or has otherwise.
     ///
     /// - Returns: whether there was anything to tell.
-    public func retry(_ device: Device) throws(JournalError) -> Bool {
-        take(.resume)
-        guard let state = store.syncStates[device.id], state.kind == .refused || state.kind == .conflict else {
-            return false
-        }
-        try tellAgain(device.id, state)
+    public func retry(_ device: Device) throws(JournalError) -> Bool { try retry(device.id) }
+
+    /// The same for a device of this id, which may have ended.
+    public func retry(_ device: Text) throws(JournalError) -> Bool {
+        resume()
+        guard let state = undecided(device) else { return false }
+        try tellAgain(device, state)
         return true
     }
 
@@ -37,9 +38,14 @@ extension Upstream {
     ///
     /// - Returns: how many.
     public func retryAll() -> Int {
-        take(.resume)
+        resume()
         retrying = store.syncStates.filter { $0.value.kind == .refused }.map(\.key)
         return retrying.count
+    }
+
+    private func resume() {
+        take(.resume)
+        feed.hurry()
     }
 
     /// Makes some of those devices pending; what the disk does not take stays refused.
@@ -54,21 +60,38 @@ extension Upstream {
     ///
     /// - Returns: why not; nil when it is done.
     public func resolve(_ device: Device, _ decision: Decision) throws(JournalError) -> Objection? {
-        guard let state = store.syncStates[device.id], state.kind == .refused || state.kind == .conflict else {
-            return Objection(description: "upstream neither refuses this device nor has it otherwise")
-        }
+        guard let state = undecided(device.id) else { return .nothing }
         switch decision {
         case .rename(let name):
             if let fault = DeviceName.fault(name) { return Objection(description: fault) }
             var state = state
             state.name = name
             try tellAgain(device.id, state)
-        case .keepLocal:
-            let now = Duration.sinceEpoch.milliseconds
-            try remember(state.name.map { SyncState(.confirmed, seq: state.seq, name: $0, since: now) }, of: device.id)
+        case .keepLocal: try keep(device.id, state)
         case .adopt: return try adopt(device, state)
         }
         return nil
+    }
+
+    /// Leaves a device of this id, which may have ended, as it is at both ends.
+    ///
+    /// - Returns: why not; nil when it is done.
+    public func keep(_ device: Text) throws(JournalError) -> Objection? {
+        guard let state = undecided(device) else { return .nothing }
+        try keep(device, state)
+        return nil
+    }
+
+    private func keep(_ device: Text, _ state: SyncState) throws(JournalError) {
+        let now = Duration.sinceEpoch.milliseconds
+        try remember(state.name.map { SyncState(.confirmed, seq: state.seq, name: $0, since: now) }, of: device)
+    }
+
+    /// Whether upstream refuses something of a device of this id that has ended.
+    public func refusesEnd(of device: Text) -> Bool { !store.mayHave(device) && undecided(device) != nil }
+
+    private func undecided(_ device: Text) -> SyncState? {
+        store.syncStates[device].flatMap { $0.kind == .refused || $0.kind == .conflict ? $0 : nil }
     }
 
     private func adopt(_ device: Device, _ state: SyncState) throws(JournalError) -> Objection? {
@@ -100,5 +123,11 @@ extension Upstream {
         try store.note(state, of: device, now: Duration.sinceEpoch.milliseconds)
         sortedStates = [:]
         store.syncUpstream()
+    }
+}
+
+extension Upstream.Objection {
+    fileprivate static var nothing: Upstream.Objection {
+        Upstream.Objection(description: "upstream neither refuses this device nor has it otherwise")
     }
 }

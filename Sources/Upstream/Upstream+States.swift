@@ -10,25 +10,45 @@ extension Upstream {
     /// What upstream calls a device: what an administrator chose, or its name behind the prefix.
     func upstreamName(of device: Device) -> Text {
         if let name = store.syncStates[device.id]?.name { return name }
-        return plan.namePrefix.isEmpty ? device.name : Text(utf8: Array(plan.namePrefix.utf8) + device.name.utf8)
+        return prefixed(device.name)
+    }
+
+    /// What upstream has called a device so far, if that may be another name.
+    func formerName(of device: Text) -> Text? { store.syncStates[device]?.formerName.map { prefixed($0) } }
+
+    private func prefixed(_ name: Text) -> Text {
+        plan.namePrefix.isEmpty ? name : Text(utf8: Array(plan.namePrefix.utf8) + name.utf8)
     }
 
     /// Takes note of how it went with a device.
     func settle(_ device: Text, _ outcome: Outcome) {
+        let (told, isEnd) = (feed.offeredName(device), feed.isEnd(device))
         guard let seq = feed.settle(device) else { return }
+        if isEnd, outcome == .confirmed { ended = max(ended, seq) }
         let old = store.syncStates[device]
         let now = Duration.sinceEpoch.milliseconds
+        func note(_ kind: SyncState.Kind, since: Int64, _ change: (inout SyncState) -> Void) {
+            var state = SyncState(kind, seq: seq, name: old?.name, formerName: old?.formerName, since: since)
+            change(&state)
+            unwritten.append((device, state))
+        }
         switch outcome {
         case .confirmed:
-            let renamed = old?.name.map { SyncState(.confirmed, seq: seq, name: $0, since: now) }
-            if old != nil, old?.kind != .confirmed || renamed == nil { unwritten.append((device, renamed)) }
+            // It may have been renamed here while it was told.
+            let formerName = old?.formerName.flatMap { prefixed($0) == told ? $0 : nil }
+            var rest: SyncState?
+            if old?.name != nil || formerName != nil {
+                rest = SyncState(.confirmed, seq: seq, name: old?.name, formerName: formerName, since: now)
+            }
+            if old != nil, old?.kind != .confirmed || old?.formerName != formerName || rest == nil {
+                unwritten.append((device, rest))
+            }
         case .refused(let reason):
-            let since = old?.kind == .refused ? old?.since ?? now : now
-            unwritten.append(
-                (device, SyncState(.refused, seq: seq, reason: Text(reason.rawValue), name: old?.name, since: since)))
-        case .conflict(let credentials):
-            unwritten.append(
-                (device, SyncState(.conflict, seq: seq, name: old?.name, upstream: credentials, since: now)))
+            note(.refused, since: old?.kind == .refused ? old?.since ?? now : now) { $0.reason = Text(reason.rawValue) }
+        case .conflict(let credentials): note(.conflict, since: now) { $0.upstream = credentials }
+        case .unanswered:
+            note(.pending, since: old?.kind == .pending ? old?.since ?? now : now) { _ in }
+            feed.retry(device, after: Self.unansweredPause)
         }
         writeStates()
     }
@@ -63,10 +83,16 @@ extension Upstream {
         }
     }
 
-    /// Forgets all states: they are of another upstream.
-    static func forgetStates(_ store: Store) {
+    /// Forgets all states: they are of another upstream, or of another name or content there.
+    ///
+    /// - Parameter keepsNames: whether what administrators chose to call devices there still holds.
+    static func forgetStates(_ store: Store, butNames keepsNames: Bool) {
         let now = Duration.sinceEpoch.milliseconds
-        for device in store.syncStates.keys { try? store.note(nil, of: device, now: now) }
+        for (device, state) in store.syncStates {
+            let name = keepsNames ? state.name : nil
+            try? store.note(
+                name.map { SyncState(.confirmed, seq: state.seq, name: $0, since: now) }, of: device, now: now)
+        }
     }
 }
 

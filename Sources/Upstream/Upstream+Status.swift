@@ -18,9 +18,12 @@ extension Upstream {
     /// Counts by the index in memory; reads nothing.
     func counts() -> Counts {
         var counts = Counts()
-        for state in store.syncStates.values {
+        // Of devices that have ended, and of which upstream has not taken note.
+        var gone = 0
+        for (device, state) in store.syncStates {
+            if state.kind != .confirmed, !store.mayHave(device) { gone += 1 }
             switch state.kind {
-            case .pending: counts.pending += 1
+            case .pending: if !feed.isInFlight(device) { counts.pending += 1 }
             case .refused: counts.refused += 1
             case .conflict: counts.conflict += 1
             case .confirmed: break
@@ -30,7 +33,8 @@ extension Upstream {
         counts.sent = feed.inFlight
         let due = store.deviceCount - (plan.dialect.isForProvisionedDevices ? store.unprovisionedCount : 0)
         counts.pending = min(counts.pending, due)
-        counts.confirmed = max(0, due - counts.pending - counts.sent - counts.refused - counts.conflict)
+        let others = counts.pending + counts.sent + counts.refused + counts.conflict - gone
+        counts.confirmed = max(0, due - others)
         return counts
     }
 

@@ -1,8 +1,8 @@
 internal import Crypto
 public import EventLoop
 internal import JSON
-internal import Journal
-public import MQTTClient
+public import Journal
+internal import MQTTClient
 internal import Provisioning
 public import Store
 
@@ -11,53 +11,15 @@ public import Store
 /// It never holds the loop for longer than 2 ms, and holds nothing in memory but what is in flight and what was refused.
 /// The loop's thread owns it.
 public final class Upstream: EventSource {
-    /// Where and how to connect.
-    public struct Address: Sendable {
-        /// The server's name or numeric address.
-        public var host: String
-        /// Its port.
-        public var port: UInt16
-        /// TLS; nil for a connection in clear.
-        public var tls: MQTTTLS?
-
-        /// An address of the given parts.
-        public init(host: String, port: UInt16, tls: MQTTTLS?) {
-            self.host = host
-            self.port = port
-            self.tls = tls
-        }
-    }
-
-    /// What the operator decided.
-    public struct Plan {
-        /// How upstream is spoken to.
-        public var dialect: DialectName
-        /// Where it is.
-        public var address: Address
-        /// The address for people and for the log: no user, no password.
-        public var url: String
-        /// What dialects need.
-        public var settings: Settings
-        /// What stands before every name upstream.
-        public var namePrefix: String
-
-        /// A plan of the given parts.
-        public init(
-            _ dialect: DialectName, _ address: Address, url: String, _ settings: Settings, namePrefix: String
-        ) {
-            self.dialect = dialect
-            self.address = address
-            self.url = url
-            self.settings = settings
-            self.namePrefix = namePrefix
-        }
-    }
-
     /// How long the loop is held at most, and how often the cursor is written at most.
     private static let slice = Duration.milliseconds(2)
     private static let cursorInterval = Duration.seconds(1)
     /// How long a stop waits for what is on its way.
     private static let farewell = Duration.seconds(1)
+    /// How long a disk that failed a read, or did not take a state, is left alone.
+    private static let diskPause = Duration.seconds(1)
+    /// How long a device waits for which upstream never answers.
+    static let unansweredPause = Duration.seconds(300)
 
     let plan: Plan
     let store: Store
@@ -66,6 +28,8 @@ public final class Upstream: EventSource {
     private let onLink: (LinkState) -> Void
     private var dialect: any Dialect
     var feed: Feed
+    /// The highest number at which upstream was told that a device has ended.
+    var ended: UInt64
     private var connections: [Channel: Connection] = [:]
     private var lastConnection: UInt64 = 0
     /// How the connection is doing, and since when it is up or down (milliseconds since 1970).
@@ -74,7 +38,13 @@ public final class Upstream: EventSource {
     /// Why there is no connection; nil when there is one, or none was tried yet.
     private(set) var trouble: String?
     private var cursorDue: Duration?
+    /// When the disk is asked again after a failure; nil while it does its work.
+    private var diskDue: Duration?
+    /// Whether the log knows already that lines cannot be read.
+    private var isReadingBroken = false
     private var isStopped = false
+    /// Is told what reading the device log fails with, once for failures in a row.
+    public var onUnreadable: ((JournalError) -> Void)?
     /// States that could not be written yet; the cursor waits for them.
     var unwritten: [(device: Text, state: SyncState?)] = []
     /// Refused devices that are yet to be told again.
@@ -94,14 +64,15 @@ public final class Upstream: EventSource {
         self.store = store
         self.loop = loop
         self.onLink = onLink
-        target = Text("\(plan.dialect.rawValue) \(plan.url) \(plan.namePrefix)")
+        target = plan.target
         dialect = plan.dialect.make(plan.settings)
         let cursor = store.upstreamCursor
         let isSame = cursor.target == target
         if isSame, cursor.settings != plan.settings.digest { Self.retryRefused(store) }
-        if !isSame { Self.forgetStates(store) }
+        if !isSame { Self.forgetStates(store, butNames: plan.isSameUpstream(cursor.target)) }
         feed = Feed(
             store, after: isSame ? cursor.seq : 0, isForProvisioned: plan.dialect.isForProvisionedDevices)
+        ended = isSame ? cursor.ended : 0
     }
 
     /// Begins to connect; the loop must have `add`ed it.
@@ -125,28 +96,38 @@ public final class Upstream: EventSource {
     /// Time until the dialect or the cursor wants something.
     public var timeout: Duration? {
         guard !isStopped else { return nil }
-        if isMoreToRead || (!retrying.isEmpty && store.suspension == nil) { return .zero }
-        return [dialect.deadline, cursorDue].compactMap { $0 }.min().map { $0 - .monotonic }
+        // A disk that takes no writes says by itself when it does again.
+        let isDiskGood = store.suspension == nil && diskDue == nil
+        if isDiskGood, isMoreToRead || !retrying.isEmpty { return .zero }
+        let wait = isDiskGood && dialect.room(at: .monotonic) > 0 ? feed.deadline : nil
+        return [dialect.deadline, cursorDue, diskDue, wait].compactMap { $0 }.min().map { $0 - .monotonic }
     }
 
     /// Offers devices to the dialect, as many as it takes.
     public func prepare() {
-        guard !isStopped, store.suspension == nil, writeStates() else { return }
+        guard !isStopped, store.suspension == nil, diskDue == nil else { return }
+        guard writeStates() else { return pauseDisk() }
         let end = Duration.monotonic + Self.slice
         retrySome(until: end)
         do throws(JournalError) {
             while dialect.room(at: .monotonic) > 0,
-                let change = try feed.next(until: end, name: { upstreamName(of: $0) })
+                var change = try feed.next(until: end, name: { upstreamName(of: $0) })
             {
+                change.formerName = formerName(of: change.device)
                 take(.device(change))
                 if .monotonic >= end { break }
             }
+            isReadingBroken = false
         } catch {
-            // The disk has failed a read; the next turn tries again.
-            feed.pause()
+            pauseDisk()
+            if !isReadingBroken { onUnreadable?(error) }
+            isReadingBroken = true
         }
+        if let error = feed.takeFault() { onUnreadable?(error) }
         scheduleCursor()
     }
+
+    private func pauseDisk() { diskDue = .monotonic + Self.diskPause }
 
     /// Runs what is due.
     public func run() {
@@ -155,11 +136,12 @@ public final class Upstream: EventSource {
             cursorDue = nil
             noteCursor()
         }
+        if let due = diskDue, due <= now { diskDue = nil }
         if let due = dialect.deadline, due <= now { take(.time) }
     }
 
     private var isMoreToRead: Bool {
-        !feed.isAtEnd && store.suspension == nil && dialect.room(at: .monotonic) > 0
+        !feed.isAtEnd && dialect.room(at: .monotonic) > 0
     }
 
     // MARK: - Dialect
@@ -167,7 +149,7 @@ public final class Upstream: EventSource {
     /// Tells the dialect what happened, and does what it says.
     func take(_ input: Input) {
         guard !isStopped else { return }
-        let moment = Moment(now: .monotonic, chance: Double.random(in: 0..<1), cursor: feed.cursor)
+        let moment = Moment(now: .monotonic, chance: Double.random(in: 0..<1), cursor: feed.cursor, ended: ended)
         for action in dialect.handle(input, at: moment) { perform(action) }
     }
 
@@ -177,6 +159,8 @@ public final class Upstream: EventSource {
         case .disconnect(let channel): end(channel)
         case .publish(let channel, let publication, let receipt): connections[channel]?.publish(publication, receipt)
         case .settle(let device, let outcome): settle(device, outcome)
+        case .release(let device): feed.release(device)
+        case .examine(let device): feed.examine(device)
         case .rewind(let seq):
             feed.rewind(to: seq)
             scheduleCursor()
@@ -203,6 +187,7 @@ public final class Upstream: EventSource {
         options.will = introduction.will
         options.inFlight = UInt16(clamping: plan.settings.window * 2 + 20)
         options.longestWait = nil
+        options.ignoresOwn = true
         do throws(SystemError) {
             lastConnection += 1
             let number = lastConnection
@@ -238,7 +223,7 @@ public final class Upstream: EventSource {
     /// Writes how far upstream was told; states that it passes are written before.
     private func noteCursor() {
         guard writeStates() else { return }
-        let cursor = UpstreamCursor(target: target, settings: plan.settings.digest, seq: feed.cursor)
+        let cursor = UpstreamCursor(target: target, settings: plan.settings.digest, seq: feed.cursor, ended: ended)
         guard cursor != store.upstreamCursor else { return }
         // While the disk takes no writes it stays where it is; things are sent again at worst.
         try? store.note(cursor, now: Duration.sinceEpoch.milliseconds)

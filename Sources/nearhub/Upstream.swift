@@ -55,7 +55,7 @@ struct UpstreamList: ParsableCommand {
         try hub.eachUpstreamRow(state: state?.rawValue) { row in
             let differs = row.differs.map(\.description).joined(separator: ", ")
             table.add(
-                row.name?.description ?? "", row.state?.description ?? "",
+                row.name?.description ?? row.id?.description ?? "", row.state?.description ?? "",
                 row.reason?.description ?? (differs.isEmpty ? "" : "differs: \(differs)"),
                 row.since.flatMap(timestamp) ?? "",
                 row.upstreamName == row.name ? "" : row.upstreamName?.description ?? "")
@@ -105,7 +105,7 @@ struct UpstreamResolve: ParsableCommand {
               nearhub upstream resolve pump-1 --adopt
             """)
 
-    @Argument(help: "The device's name.") var name: String
+    @Argument(help: "The device's name, or the id of one that is gone.") var name: String
     @Option(help: ArgumentHelp("Tell upstream of it under another name.", valueName: "new")) var rename: String?
     @Flag(help: "Leave it as it is, here and there.") var keepLocal = false
     @Flag(help: "Give it the credentials that upstream has.") var adopt = false
@@ -122,6 +122,6 @@ struct UpstreamResolve: ParsableCommand {
             if let rename { .rename(Text(rename)) } else if keepLocal { .keepLocal } else { .adopt }
         let row = try options.hub().resolveUpstream(Text(name), decision)
         if options.json { return try Output.write(.object(row.json)) }
-        try Output.write("\(name) is now \(row.state?.description ?? "?") upstream")
+        try Output.write(row.state.map { "\(name) is now \($0) upstream" } ?? "\(name) stays upstream as it is")
     }
 }

@@ -8,7 +8,9 @@ struct UpstreamSettingsTests {
     }
 
     /// What is said of settings that are refused.
-    private func refusal(_ settings: String...) -> String? {
+    private func refusal(_ settings: String...) -> String? { refusal(settings) }
+
+    private func refusal(_ settings: [String]) -> String? {
         do {
             _ = try Configuration.load(file: nil, overrides: settings.map { "upstream.\($0)" })
             return nil
@@ -44,6 +46,32 @@ struct UpstreamSettingsTests {
         for file in ["provision-key-file", "provision-secret-file"] {
             #expect(refusal("dialect=thingsboard", "url=mqtt://b", "\(file)=/f")?.contains("alone") == true)
         }
+    }
+
+    @Test(arguments: [
+        ("journal", "password-file=/p", "the password"), ("journal", "include-credentials=yes", "every device's"),
+        ("thingsboard", "provision-secret-file=/p", "the provision secret"),
+        ("thingsboard-gateway", "password-file=/p", "the password"),
+        ("thingsboard-gateway", "username=tkn7", "the access token"),
+    ])
+    func `no secret goes in clear unless it may`(dialect: String, secret: String, what: String) throws {
+        let key = String(secret.prefix { $0 != "=" })
+        var settings = ["dialect=\(dialect)", secret, "provision-key-file=/k"]
+        if key != "provision-secret-file" { settings.removeLast() }
+        if key == "password-file" { settings.append("username=u") }
+        for host in ["192.0.2.1", "127.0.0.1"] {
+            let said = refusal(settings + ["url=mqtt://\(host)"])
+            #expect(said?.hasPrefix("--set: '\(key)'") == true, "\(said ?? "nothing")")
+            #expect(said?.contains(what) == true && said?.contains("allow-plaintext") == true)
+            #expect(said?.contains("tkn7") == false)
+        }
+        #expect(refusal(settings + ["url=mqtt://b", "allow-plaintext=yes"]) == nil)
+        #expect(refusal(settings + ["url=mqtts://b"]) == nil)
+    }
+
+    @Test func `what another dialect would send is no secret of this one`() throws {
+        #expect(refusal(["dialect=thingsboard", "url=mqtt://b", "include-credentials=yes", "username=u"]) == nil)
+        #expect(refusal(["dialect=journal", "url=mqtt://b", "username=u"]) == nil)
     }
 
     @Test func `a key knows where it was set`() throws {

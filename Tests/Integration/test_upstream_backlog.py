@@ -75,17 +75,18 @@ def test_twenty_thousand_devices_while_upstream_is_away(hubs, brokers):
 def test_a_broker_that_forgets_what_it_acknowledged(hubs, brokers):
     broker = persistent(brokers)
     hub = hubs("log.level=info", *settings("journal", broker.url)).start()
-    profile = hub.create_profile(maxDevices=MANY)
-    provision_many(hub, profile, 2000, "a")
-    settled(hub, confirmed=2000)
+    profile = hub.create_profile(maxDevices=MANY * 2)
+    saved = MANY * 3 // 10
+    provision_many(hub, profile, saved, "a")
+    settled(hub, confirmed=saved, seconds=120)
     broker.save()
-    eventually(lambda: broker.holds('"a1999"'), 20)
-    provision_many(hub, profile, 3000, "b")
-    eventually(lambda: shown(hub)["confirmed"] > 3500, 60)
+    eventually(lambda: broker.holds(f'"a{saved - 1}"'), 20)
+    provision_many(hub, profile, MANY // 2, "b")
+    eventually(lambda: shown(hub)["confirmed"] > MANY // 2, 60)
     broker.kill9()
-    provision_many(hub, profile, 1000, "c")
+    provision_many(hub, profile, MANY - saved - MANY // 2, "c")
     broker.start()
-    settled(hub, confirmed=6000, seconds=120)
+    settled(hub, confirmed=MANY, seconds=120)
     in_effect(broker, hub)
     # And one that forgets everything, while the hub is away, too.
     hub.stop()
@@ -94,7 +95,7 @@ def test_a_broker_that_forgets_what_it_acknowledged(hubs, brokers):
     broker.start()
     hub.start()
     eventually(lambda: shown(hub)["state"] == "connected", 20)
-    settled(hub, confirmed=6000, seconds=120)
+    settled(hub, confirmed=MANY, seconds=120)
     in_effect(broker, hub)
 
 

@@ -24,7 +24,7 @@ def test_a_broker_that_takes_fewer_at_a_time_than_the_window(hubs, brokers):
 
 def test_a_device_that_is_too_long_for_the_broker_is_refused_and_holds_nobody_up(hubs, brokers):
     broker = limited(brokers, "max_packet_size 2000")
-    hub = hubs(*settings("journal", broker.url, include_credentials="yes")).start()
+    hub = hubs(*settings("journal", broker.url, include_credentials="yes", allow_plaintext="yes")).start()
     profile = hub.create_profile()
     hub.provision(profile.request("before"))
     hub.provision(profile.request("long", credentialsType="X509_CERTIFICATE", hash="MIIB" * 1000))

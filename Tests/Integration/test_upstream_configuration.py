@@ -10,6 +10,11 @@ BAD = {
     "unknown-dialect": {"dialect": "aws", "url": PLAIN},
     "bad-url": {"dialect": "journal", "url": "http://127.0.0.1"},
     "password-over-plain-tcp": {"dialect": "journal", "url": PLAIN, "username": "u", "password-file": "PASSWORD"},
+    "token-over-plain-tcp": {"dialect": "thingsboard-gateway", "url": PLAIN, "username": "tokenOfTheHub"},
+    "secret-over-plain-tcp": {
+        "dialect": "thingsboard", "url": PLAIN, "provision-key-file": "PASSWORD", "provision-secret-file": "PASSWORD",
+    },
+    "credentials-over-plain-tcp": {"dialect": "journal", "url": PLAIN, "include-credentials": "yes"},
     "password-is-missing": {"dialect": "journal", "url": TLS, "username": "u", "password-file": "/nowhere"},
     "authorities-are-missing": {"dialect": "journal", "url": TLS, "ca-file": "/nowhere"},
     "authorities-are-none": {"dialect": "journal", "url": TLS, "ca-file": "PASSWORD"},
@@ -26,7 +31,7 @@ BAD = {
 def test_a_configuration_that_cannot_be_is_refused_with_file_and_line(hubs, keys):
     hub = hubs()
     password = hub.file("password", "passwordOfTheHub")
-    hub.guard("passwordOfTheHub")
+    hub.guard("passwordOfTheHub", "tokenOfTheHub")
     lines = [f"{name} = {value}".replace("PASSWORD", str(password)) for name, value in keys.items()]
     text = hub.configuration.read_text()
     hub.configuration.write_text(text + "\n[upstream]\n" + "\n".join(lines) + "\n")

@@ -32,11 +32,25 @@ def test_the_record_of_a_device(hubs, brokers):
 
 def test_credentials_travel_only_when_told_to(hubs, brokers):
     broker = brokers(plugin=False, anonymous=True).start()
-    hub = hubs(*settings("journal", broker.url, include_credentials="yes")).start()
+    hub = hubs(*settings("journal", broker.url, include_credentials="yes", allow_plaintext="yes")).start()
     token = hub.provision(hub.create_profile("meters").request("boiler")).json["credentialsValue"]
     settled(hub, confirmed=1)
     [record] = retained(broker).values()
     assert record["credentials"]["id"] == token and record["credentials"]["type"] == "ACCESS_TOKEN"
+
+
+def test_everything_is_told_again_when_other_content_is_wanted(hubs, brokers):
+    broker = brokers(plugin=False, anonymous=True).start()
+    hub = hubs().start()
+    profile = hub.create_profile("meters")
+    for name in ("boiler", "pump"):
+        hub.provision(profile.request(name))
+    for wanted in ("no", "yes", "no"):
+        hub.settings = settings("journal", broker.url, include_credentials=wanted, allow_plaintext="yes")
+        hub.restart()
+        connected(hub)
+        settled(hub, confirmed=2)
+        assert [("credentials" in one) for one in retained(broker).values()] == [wanted == "yes"] * 2
 
 
 def test_changes_travel_in_order(hubs, brokers):

@@ -1,6 +1,7 @@
 """The link to the upstream breaks or hangs: `status` says why and since when, the log says it once, devices notice
 nothing, and what was made in the meantime arrives when it works again."""
 
+import itertools
 import os
 import random
 import re
@@ -184,36 +185,50 @@ def test_a_black_hole_is_noticed_by_silence(hubs, proxies, open_broker):
     assert len(retained(open_broker)) == 51
 
 
-def p99(hub, profile, label: str) -> float:
-    """The p99 in milliseconds of 3,000 devices, 4 at a time."""
-    return percentile(provision_many(hub, profile, 3000, label, connections=4).values()) * 1000
+class Pair:
+    """Two hubs that are measured in turn, one without an upstream: whatever else slows this machine slows both."""
+
+    ROUNDS, DEVICES = 5, 600
+
+    def __init__(self, hub, beside):
+        self.profiles = {one: one.create_profile(maxDevices=10**6) for one in (hub, beside)}
+        self.hub, self.beside = hub, beside
+        self.numbers = itertools.count()
+
+    def compare(self, kind: str, factor: float = 2):
+        """Fails when the hub with an upstream takes longer than the other one by a factor, each in its best round.
+
+        The median is compared: a single slow sync moves it in neither, anything that holds the loop up moves it in
+        every round. The p99 is for people.
+        """
+        figures: dict = {self.hub: [], self.beside: []}
+        for _ in range(self.ROUNDS):
+            for one, found in figures.items():
+                waited = provision_many(one, self.profiles[one], self.DEVICES, f"{next(self.numbers)}-", connections=4)
+                found.append((percentile(waited.values(), 0.5) * 1000, percentile(waited.values()) * 1000))
+        (median, p99), (median_beside, p99_beside) = (map(min, zip(*figures[one])) for one in (self.hub, self.beside))
+        print(
+            f"\nprovisioning beside {kind} upstream, ms: median {median:.2f}, p99 {p99:.2f}; "
+            f"without one: median {median_beside:.2f}, p99 {p99_beside:.2f}"
+        )
+        assert median < factor * median_beside, kind
 
 
 def test_provisioning_beside_a_bad_upstream_is_as_fast_as_beside_none(hubs, proxies, open_broker):
     link = proxies(open_broker.port)
     beside = hubs("log.level=info").start()
     hub = hubs(*settings("journal", link.url), "log.level=info").start()
-    profiles = {one: one.create_profile(maxDevices=10**6) for one in (hub, beside)}
+    pair = Pair(hub, beside)
     connected(hub)
-    figures: dict[str, list[float]] = {}
-
-    def compare(kind: str):
-        for label, one in (("without", beside), (kind, hub), ("without", beside), (kind, hub)):
-            serial = f"{len(figures)}-{sum(map(len, figures.values()))}-"
-            figures.setdefault(label, []).append(p99(one, profiles[one], serial))
-
-    compare("a good one")
+    pair.compare("a good", factor=4)  # hub, broker and test share the processors: each device is work for all of them
     link.stall()
-    compare("stalled")
+    pair.compare("a stalled")
     link.resume()
     link.rate = 5000
-    compare("slow")
+    pair.compare("a slow")
     link.refuse()
     away(hub)
-    compare("refusing")
-    print("\nprovisioning p99, ms: " + ", ".join(f"{kind} {min(one):.1f}" for kind, one in figures.items()))
-    for kind, one in figures.items():
-        assert min(one) < 8 * max(min(figures["without"]), 2), kind
+    pair.compare("a refusing")
 
 
 @pytest.mark.skipif(bool(BlackHoleDNS.why_not()), reason=str(BlackHoleDNS.why_not()))
@@ -226,15 +241,8 @@ def test_dns_that_never_answers_holds_nobody_up(hubs):
         hub.start()
         assert shown(hub)["state"] in ("connecting", "waiting")
         eventually(lambda: resolver.questions)
-        profiles = {one: one.create_profile(maxDevices=10**6) for one in (hub, beside)}
-        figures = {"with": [], "without": []}
-        for number in range(2):
-            figures["without"].append(p99(beside, profiles[beside], f"a{number}-"))
-            figures["with"].append(p99(hub, profiles[hub], f"b{number}-"))
-        without, beside_it = min(figures["without"]), min(figures["with"])
-        print(f"\nprovisioning p99, ms: without an upstream {without:.1f}, beside a black hole for DNS {beside_it:.1f}")
+        Pair(hub, beside).compare("a nameless")
         assert shown(hub)["confirmed"] == 0
-        assert beside_it < 8 * max(without, 2)
         hub.stop()  # may take STOP_SECONDS, while the thread still asks
     finally:
         resolver.close()

@@ -142,6 +142,28 @@ def test_not_found_stops_the_queue(site):
     settled(site.hub, confirmed=21)
 
 
+@pytest.mark.parametrize("end", ["there", "here"])
+def test_a_restart_after_not_found_goes_on(sites, end):
+    """Mended upstream, or by another key in the configuration; devices that have changed meanwhile go as they are."""
+    site = sites()
+    meters = site.server.tenant.profiles["meters"]
+    right, meters.secret = meters.secret, "not the right one"
+    provision_many(site.hub, site.profile, 5)
+    eventually(lambda: shown(site.hub)["state"] == "stopped", 20)
+    if end == "there":
+        meters.secret = right
+    else:
+        site.hub.guard("not the right one", "the key of another")
+        site.server.tenant.add_profile("others", "the key of another", "the secret of another")
+        files = {"key": site.hub.file("k", "the key of another"), "secret": site.hub.file("s", "the secret of another")}
+        site.hub.settings += [f"upstream.provision-{name}-file={file}" for name, file in files.items()]
+        site.hub.settings += ["upstream.allow-plaintext=yes"]
+    site.hub.restart()
+    assert settled(site.hub, confirmed=5)["state"] == "connected"
+    profile = "meters" if end == "there" else "others"
+    assert {one.profile for one in site.devices.values()} == {profile}
+
+
 def conflicting(sites) -> Site:
     """A site whose upstream knows the device already, with credentials of its own."""
     site = sites()

@@ -117,6 +117,7 @@ def test_one_profile_upstream_for_all(hubs, thingsboards):
     hub = hubs()
     hub.guard(key, secret)
     files = {"provision_key_file": hub.file("k", key + "\n"), "provision_secret_file": hub.file("s", secret + "\n")}
+    files["allow_plaintext"] = "yes"
     hub.settings = upstream.settings("thingsboard", server.url, **FAST, **files)
     hub.start()
     for name in ("meters", "valves"):

@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import Glibc
 internal import JSON
 internal import MQTTClient
 internal import Provisioning
@@ -21,9 +22,10 @@ struct EngineTests {
     /// An engine that is not started: what its connection would say, the tests say.
     private func engine(
         _ dialect: DialectName = .journal, url: String = "mqtt://127.0.0.1:1", username: String? = nil,
-        prefix: String = ""
+        prefix: String = "", withCredentials: Bool = false
     ) -> Upstream {
         var settings = Settings(hub: hub)
+        settings.includesCredentials = withCredentials
         settings.login = username.map { MQTTLogin(username: $0, password: nil) }
         let plan = Upstream.Plan(
             dialect, Upstream.Address(host: "127.0.0.1", port: 1, tls: nil), url: url, settings, namePrefix: prefix)
@@ -91,7 +93,7 @@ struct EngineTests {
         #expect(other.feed.inFlight == 2)
     }
 
-    @Test(arguments: ["url", "dialect", "prefix"])
+    @Test(arguments: ["url", "dialect", "prefix", "credentials"])
     func `another upstream is told everything, and the states of the old one are void`(what: String) throws {
         try site.put(device(1), device(2))
         let first = engine()
@@ -104,6 +106,7 @@ struct EngineTests {
             switch what {
             case "url": engine(url: "mqtt://127.0.0.1:2")
             case "dialect": engine(.thingsboard)
+            case "credentials": engine(withCredentials: true)
             default: engine(prefix: "north-")
             }
         #expect(second.feed.cursor == 0)
@@ -170,5 +173,144 @@ struct EngineTests {
         #expect(try row(engine, "i1").state == .conflict)
         #expect(engine.feed.cursor == 2)
         #expect(counts(engine) == [0, 0, 1, 0, 1])
+    }
+
+    @Test func `other content for the same upstream leaves the names that were chosen for it`() throws {
+        try site.put(device(1), device(2))
+        let first = engine()
+        first.start()
+        try offer(first)
+        first.settle("i1", .refused(.quota))
+        #expect(try first.resolve(device(1), .rename("other")) == nil)
+        first.stop()
+        #expect(try row(engine(withCredentials: true), "i1").upstreamName == "other")
+        #expect(try row(engine(url: "mqtt://127.0.0.1:2"), "i1").upstreamName == "D1")
+    }
+
+    @Test func `a device for which upstream never answers stays pending, and the cursor goes on`() throws {
+        try site.put(device(1), device(2))
+        let engine = engine(.thingsboard)
+        try offer(engine)
+        engine.settle("i1", .unanswered)
+        engine.settle("i2", .confirmed)
+        #expect(engine.feed.cursor == 2 && counts(engine) == [1, 0, 1, 0, 0])
+        #expect(try row(engine, "i1").state == .pending)
+        try offer(engine)
+        #expect(engine.feed.inFlight == 0, "not before others have had their turn")
+        engine.feed.hurry()
+        try offer(engine)
+        #expect(counts(engine) == [0, 1, 1, 0, 0])
+        engine.settle("i1", .confirmed)
+        #expect(counts(engine) == [0, 0, 2, 0, 0] && site.store.syncStates.isEmpty)
+    }
+
+    /// The loop span at full speed until the disk took it.
+    @Test func `a state that the disk does not take is tried again in a while, not in every turn`() throws {
+        try site.put(device(1))
+        let engine = engine()
+        engine.start()
+        let name = Text(String(repeating: "x", count: 200_000))
+        engine.unwritten = [("i1", SyncState(.confirmed, seq: 1, name: name, since: 1))]
+        engine.retrying = ["i1"]
+        engine.prepare()
+        let wait = try #require(engine.timeout)
+        #expect(wait > .milliseconds(500) && wait <= .seconds(1))
+        engine.unwritten = []
+        while engine.timeout ?? .zero > .milliseconds(1) { usleep(10_000) }
+        usleep(2000)
+        engine.run()
+        engine.prepare()
+        #expect(engine.retrying.isEmpty)
+        engine.stop()
+    }
+
+    // MARK: - Renamed, and gone
+
+    /// The hub with an upstream that was told of device 1.
+    private func told(_ dialect: DialectName = .thingsboard) throws -> Upstream {
+        try site.put(device(1), device(2))
+        let engine = engine(dialect)
+        engine.start()
+        try offer(engine)
+        engine.settle("i1", .confirmed)
+        engine.settle("i2", .confirmed)
+        return engine
+    }
+
+    private func rename(_ number: Int, _ name: Text) throws {
+        var device = device(number)
+        device.name = name
+        try site.put(device)
+    }
+
+    @Test func `what upstream calls a device is remembered when it is renamed, until upstream knows better`() throws {
+        let engine = try told()
+        try rename(1, "boiler")
+        #expect(site.store.syncStates["i1"]?.formerName == "D1" && counts(engine)[0] == 1)
+        #expect(engine.formerName(of: "i1") == "D1")
+        try offer(engine)
+        engine.settle("i1", .refused(.unsupportedByDialect))
+        #expect(try row(engine, "i1").reason == "UNSUPPORTED_BY_DIALECT")
+        // Another change does not make it forgotten, nor does a repeat.
+        try rename(1, "boiler 2")
+        #expect(engine.formerName(of: "i1") == "D1")
+        #expect(try engine.retry(device(1)))
+        #expect(engine.formerName(of: "i1") == "D1")
+        try offer(engine)
+        engine.settle("i1", .confirmed)
+        #expect(site.store.syncStates.isEmpty)
+        // What was told before it was renamed says nothing of the new name.
+        try site.put(device(2, token: "a"))
+        try offer(engine)
+        try rename(2, "pump")
+        engine.settle("i2", .confirmed)
+        #expect(engine.formerName(of: "i2") == "D2")
+        engine.stop()
+    }
+
+    @Test func `a name that was chosen upstream stays the same however the device is renamed here`() throws {
+        let engine = try told()
+        try site.put(device(1, token: "a"))
+        try offer(engine)
+        engine.settle("i1", .refused(.failureUpstream))
+        #expect(try engine.resolve(device(1), .rename("other")) == nil)
+        try offer(engine)
+        engine.settle("i1", .confirmed)
+        try rename(1, "boiler")
+        #expect(engine.formerName(of: "i1") == nil)
+        #expect(try row(engine, "i1").upstreamName == "other")
+        engine.stop()
+    }
+
+    @Test func `the end of a device that upstream refuses is told again when somebody says so, or given up`() throws {
+        let engine = try told()
+        try site.store.delete(device(1), now: 1)
+        try site.settle()
+        try offer(engine)
+        engine.settle("i1", .refused(.unsupportedByDialect))
+        #expect(counts(engine) == [0, 0, 1, 1, 0])
+        #expect(try engine.rows(.refused, after: 0, limit: 10).rows.map(\.name) == [nil])
+        #expect(try engine.retry("i1"))
+        #expect(counts(engine) == [1, 0, 1, 0, 0])
+        try offer(engine)
+        #expect(engine.feed.isEnd("i1"))
+        engine.settle("i1", .refused(.unsupportedByDialect))
+        #expect(try engine.keep("i1") == nil)
+        #expect(counts(engine) == [0, 0, 1, 0, 0] && site.store.syncStates.isEmpty)
+        engine.stop()
+    }
+
+    @Test func `up to where upstream was told of the end of devices outlives a restart`() throws {
+        let engine = try told(.journal)
+        #expect(engine.ended == 0)
+        try site.store.delete(device(1), now: 1)
+        try site.put(device(3))
+        try offer(engine)
+        engine.settle("i1", .confirmed)
+        engine.settle("i3", .confirmed)
+        #expect(engine.ended == 3)
+        engine.stop()
+        #expect(self.engine(.journal).ended == 3)
+        #expect(self.engine(.journal, prefix: "north-").ended == 0)
     }
 }

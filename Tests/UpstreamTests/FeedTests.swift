@@ -1,4 +1,5 @@
 internal import EventLoop
+internal import Glibc
 internal import JSON
 internal import Provisioning
 internal import Store
@@ -144,5 +145,149 @@ struct FeedTests {
         try site.settle()
         #expect(try [next(&feed), next(&feed)] == ["3 D1", nil])
         #expect(feed.settle("i1") == 3 && feed.cursor == 3)
+    }
+
+    // MARK: - Devices that have ended
+
+    @Test func `a device that has ended is told once its end is on disk`() throws {
+        try site.put(device(1), device(2))
+        var feed = feed()
+        #expect(try [next(&feed), next(&feed)] == ["1 D1", "2 D2"])
+        _ = feed.settle("i2")
+        try site.store.delete(device(1), now: 1)
+        #expect(try next(&feed) == nil)
+        // It is given back while its end may still be taken back.
+        feed.release("i1")
+        #expect(try next(&feed) == nil)
+        #expect(feed.cursor == 0 && !feed.isEmpty)
+        try site.settle()
+        #expect(try [next(&feed), next(&feed)] == ["1 -i1", nil])
+        _ = feed.settle("i1")
+        #expect(try next(&feed) == "3 -i1")
+    }
+
+    /// It was passed over, since the index did not know it any more; and never told when its end was taken back.
+    @Test func `a device is not passed over while its end may still be taken back`() throws {
+        try site.put(device(1), device(2))
+        var feed = feed()
+        try site.store.delete(device(1), now: 1)
+        #expect(try next(&feed) == nil)
+        #expect(feed.cursor == 0)
+        try site.settle()
+        #expect(try [next(&feed), next(&feed)] == ["2 D2", "3 -i1"])
+    }
+
+    /// It was pending for ever: nothing was left of it that could be told.
+    @Test func `the end of a device is told again`() throws {
+        try site.put(device(1))
+        try site.store.delete(device(1), now: 1)
+        try site.settle()
+        try site.store.note(SyncState(.pending, seq: 2, since: 1), of: "i1", now: 1)
+        var feed = feed(after: 2)
+        #expect(try [next(&feed), next(&feed)] == ["2 -i1", nil])
+    }
+
+    @Test func `a device that only upstream has is told as gone, in whatever state the link is`() throws {
+        try site.put(device(1))
+        var feed = feed(after: 1)
+        feed.examine("i1")
+        feed.examine("ghost")
+        #expect(try [next(&feed), next(&feed)] == ["1 -ghost", nil])
+        feed.rewind(to: .max)
+        #expect(try next(&feed) == "1 -ghost")
+        _ = feed.settle("ghost")
+        #expect(try next(&feed) == nil)
+        #expect(feed.isEmpty)
+    }
+
+    // MARK: - What comes again
+
+    @Test func `a device that was not told after all comes again as it is by then, before others`() throws {
+        try site.put(device(1), device(2))
+        var feed = feed()
+        #expect(try [next(&feed), next(&feed)] == ["1 D1", "2 D2"])
+        feed.release("i1")
+        #expect(feed.inFlight == 1 && feed.cursor == 0)
+        #expect(try [next(&feed), next(&feed)] == ["1 D1", nil])
+        try site.put(device(1, token: "a"), device(3))
+        feed.release("i1")
+        #expect(try [next(&feed), next(&feed)] == ["3 D1", "4 D3"])
+        // One that is told again does not hold the cursor.
+        for id: Text in ["i1", "i2", "i3"] { _ = feed.settle(id) }
+        try site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1", now: 1)
+        feed.retry("i1")
+        #expect(try next(&feed) == "3 D1")
+        feed.release("i1")
+        #expect(feed.cursor == 4)
+        #expect(try next(&feed) == "3 D1")
+    }
+
+    @Test func `a device that waits keeps nobody waiting, and comes when its time has come`() throws {
+        try site.put(device(1), device(2))
+        var feed = feed()
+        #expect(try next(&feed) == "1 D1")
+        _ = feed.settle("i1")
+        try site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1", now: 1)
+        feed.retry("i1", after: .milliseconds(50))
+        #expect(try [next(&feed), next(&feed)] == ["2 D2", nil])
+        feed.rewind(to: .max)
+        #expect(try [next(&feed), next(&feed)] == ["2 D2", nil])
+        let end = try #require(feed.deadline)
+        while .monotonic < end {}
+        #expect(try [next(&feed), next(&feed)] == ["1 D1", nil])
+        #expect(feed.deadline == nil)
+    }
+
+    /// A turn of the loop took as long as there were devices to be told again.
+    @Test func `devices that are to be told again are looked at no longer than allowed`() throws {
+        for number in 1...500 { try site.store.put(device(number), now: 1) }
+        try site.settle()
+        var feed = feed(after: 500)
+        // None of them is pending any more.
+        for number in 1...500 { feed.retry(Text("i\(number)")) }
+        #expect(try feed.next(until: .monotonic, name: { $0.name }) == nil)
+        #expect(!feed.isAtEnd && !feed.isEmpty)
+        #expect(try next(&feed) == nil)
+        #expect(feed.isEmpty)
+    }
+
+    // MARK: - A disk that fails reads
+
+    /// Writes over a byte of the line of a device, or the byte that was there.
+    private func spoil(_ name: String, _ byte: UInt8? = nil) throws -> UInt8 {
+        let path = "\(directory.path)/devices.jsonl"
+        let file = unsafe open(path, O_RDWR)
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 1 << 16)
+        let count = unsafe pread(file, &bytes, bytes.count, 0)
+        let place = try #require(bytes[..<count].firstRange(of: Array(#"name":"\#(name)"#.utf8))).lowerBound + 7
+        var new = byte ?? UInt8(ascii: "?")
+        #expect(unsafe pwrite(file, &new, 1, off_t(place)) == 1)
+        return bytes[place]
+    }
+
+    /// It was forgotten until the next rewind.
+    @Test func `a device that cannot be read is told later, others at once, and somebody hears of it once`() throws {
+        try site.put(device(1), device(2))
+        var feed = feed()
+        #expect(try [next(&feed), next(&feed)] == ["1 D1", "2 D2"])
+        for id: Text in ["i1", "i2"] { feed.release(id) }
+        let first = try spoil("D1")
+        #expect(try [next(&feed), next(&feed)] == ["2 D2", nil])
+        #expect(feed.takeFault() != nil && feed.takeFault() == nil)
+        #expect(feed.cursor == 0 && !feed.isEmpty && feed.deadline != nil)
+        _ = try spoil("?1", first)
+        feed.hurry()
+        #expect(try next(&feed) == "1 D1")
+        // The same for one that is told again.
+        for id: Text in ["i1", "i2"] { _ = feed.settle(id) }
+        try site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1", now: 1)
+        feed.retry("i1")
+        _ = try spoil("D1")
+        #expect(try next(&feed) == nil)
+        #expect(feed.takeFault() != nil)
+        _ = try spoil("?1", first)
+        feed.hurry()
+        #expect(try next(&feed) == "1 D1")
     }
 }

@@ -77,4 +77,20 @@ struct GatewayDialectTests {
         play.wait()
         #expect(play.introductions.last?.version == .v311)
     }
+
+    /// Such a ThingsBoard was called for ever.
+    @Test func `speaks MQTT 3_1_1 where connections are closed without a word, but not after a single one`() {
+        var play = running()
+        var versions: [MQTTOptions.Version] = []
+        for _ in 0..<7 {
+            play.take(.disconnected(channel, MQTTLoss(.closed, reason: "closed before CONNACK")))
+            play.wait()
+            versions.append(play.introductions.last?.version ?? .v5)
+        }
+        #expect(versions == [.v5, .v5, .v311, .v311, .v311, .v5, .v5])
+        play.take(.connected(channel))
+        play.take(.disconnected(channel, MQTTLoss(.closed, wasAccepted: true, reason: "lost")))
+        play.wait()
+        #expect(play.introductions.last?.version == .v5)
+    }
 }

@@ -132,6 +132,7 @@ struct JournalDialectTests {
         play.wait()
         #expect(play.now - before == .seconds(1))
         #expect(try play.json(play.published.count - 1)["seq"]?.unsigned == 10)
+        play.acknowledge()
         play.wait()
         #expect(play.topics.filter { $0 == cursorTopic }.count == 2)
         #expect(play.dialect.deadline == nil)
@@ -209,6 +210,86 @@ struct JournalDialectTests {
             return
         }
         #expect(reason.contains("cursor"))
+    }
+
+    /// Such a link was up for ever, and nothing went over it.
+    @Test func `leaves a broker that acknowledges nothing for a minute, and says so`() throws {
+        var play = running()
+        play.take(.device(change(1)))
+        play.now += .seconds(40)
+        play.take(.device(change(2)))
+        play.acknowledge(from: 2)
+        let before = play.now
+        while play.drops == 0, play.now - before < .seconds(300) { play.wait() }
+        #expect(play.now - before == .seconds(60))
+        #expect(play.outcomes == ["i2": .confirmed] && play.rewinds.last == .max)
+        guard case .waiting(let reason, _)? = play.links.last else {
+            Issue.record("no wait")
+            return
+        }
+        #expect(reason.contains("acknowledged nothing"))
+        play.wait()
+        #expect(play.introductions.count == 2)
+    }
+
+    // MARK: - What the broker has and the hub has not
+
+    private let ghost = "01234567-89ab-cdef-0123-456789abcdef"
+
+    private func record(_ device: String) -> Input {
+        .message(channel, MQTTMessage("nearhub/\(hub)/devices/\(device)", #"{"seq":1}"#))
+    }
+
+    /// The line of such a device may be gone from the log: nobody would ever say again that it has ended.
+    @Test func `looks at all that a broker keeps which has forgotten that a device ended`() throws {
+        var play = play()
+        (play.ended, play.cursor) = (30, 20)
+        play.take(.start)
+        play.take(.connected(channel))
+        play.take(.subscribed(channel, refused: []))
+        play.take(.message(channel, MQTTMessage(cursorTopic, #"{"seq":20}"#)))
+        #expect(play.rewinds.isEmpty && play.drops == 1)
+        #expect(play.introductions.map(\.subscriptions.count) == [1, 2])
+        #expect(play.introductions[1].subscriptions[1] == "nearhub/\(hub)/devices/+")
+        play.take(.connected(channel))
+        play.take(.subscribed(channel, refused: []))
+        #expect(play.rewinds == [20] && play.dialect.room(at: play.now) == 20)
+        play.take(record(ghost))
+        play.take(record("short"))
+        play.take(.message(channel, MQTTMessage("nearhub/\(hub)/devices/\(ghost)", "")))
+        #expect(play.examined == [Text(ghost)])
+        // A link that breaks before the broker has sent all is made again, and all is looked at again.
+        play.take(loss())
+        play.wait()
+        #expect(play.introductions.last?.subscriptions.count == 2)
+        play.take(.connected(channel))
+        play.take(.subscribed(channel, refused: []))
+        let before = play.now
+        while play.dialect.deadline != nil { play.wait() }
+        #expect(play.now - before == .seconds(10))
+        play.take(record(ghost))
+        #expect(play.examined.count == 1)
+        play.take(loss())
+        play.wait()
+        #expect(play.introductions.last?.subscriptions.count == 1)
+    }
+
+    @Test func `looks at nothing where the broker knows of every device that has ended, or keeps it to itself`() {
+        var play = running(cursor: 20)
+        play.ended = 20
+        play.take(record(ghost))
+        #expect(play.examined.isEmpty && play.introductions.count == 1)
+        play = self.play()
+        play.ended = 30
+        play.take(.start)
+        play.take(.connected(channel))
+        play.take(.subscribed(channel, refused: []))
+        play.wait()
+        play.take(.connected(channel))
+        play.take(.subscribed(channel, refused: [("nearhub/\(hub)/devices/+", "Not authorized")]))
+        #expect(play.rewinds == [0] && play.dialect.room(at: play.now) == 20)
+        play.take(record(ghost))
+        #expect(play.examined.isEmpty)
     }
 
     @Test func `says goodbye when the hub stops, and does nothing afterwards`() throws {

@@ -6,6 +6,7 @@ internal import MQTTClient
 internal import Provisioning
 internal import Store
 internal import TestSupport
+internal import Testing
 
 @testable internal import Upstream
 
@@ -19,19 +20,24 @@ struct Play<Played: Dialect> {
     private(set) var outcomes: [Text: Outcome] = [:]
     private(set) var links: [LinkState] = []
     private(set) var rewinds: [UInt64] = []
+    private(set) var examined: [Text] = []
+    /// The highest number of a deletion that was told.
+    var ended: UInt64 = 0
     private(set) var introductions: [Introduction] = []
     private(set) var drops = 0
 
     init(_ dialect: Played) { self.dialect = dialect }
 
     mutating func take(_ input: Input) {
-        for action in dialect.handle(input, at: Moment(now: now, chance: 0, cursor: cursor)) {
+        for action in dialect.handle(input, at: Moment(now: now, chance: 0, cursor: cursor, ended: ended)) {
             switch action {
             case .connect(_, let introduction): introductions.append(introduction)
             case .disconnect: drops += 1
             case .publish(_, let publication, let receipt): published.append((publication, receipt))
             case .settle(let device, let outcome): outcomes[device] = outcome
             case .rewind(let seq): rewinds.append(seq)
+            case .release(let device): Issue.record("\(device) is released")
+            case .examine(let device): examined.append(device)
             case .report(let state): links.append(state)
             }
         }

@@ -201,16 +201,16 @@ struct ThingsBoardOutcomeTests {
         #expect(play.outcomes == ["a": .refused(.needsCheck)])
     }
 
-    @Test func `a device that is never answered while others are blocks nobody for ever`() throws {
+    @Test func `a device that is never answered while others are is put off, and refused by nobody`() throws {
         let play = asked()
         var others = 0
-        for _ in 0..<200 where play.outcomes["a"] == nil {
+        for _ in 0..<200 where play.unanswered["a"] == nil {
             reconnect(play)
             guard let request = play.requests[Channel(0)] else {
                 play.pass(.seconds(1))
                 continue
             }
-            if String(decoding: request.payload, as: UTF8.self).contains("up-a") {
+            if isOfA(request.payload) {
                 play.lose()
                 play.findNot()
                 others += 1
@@ -219,8 +219,53 @@ struct ThingsBoardOutcomeTests {
                 try play.confirm()
             }
         }
-        #expect(play.outcomes["a"] == .refused(.notAccepted))
-        #expect(play.outcomes.count == 4)
+        #expect(play.unanswered == ["a": 1])
+        #expect(play.outcomes == ["b1": .confirmed, "b2": .confirmed, "b3": .confirmed])
+        // From then on it costs one request at a time.
+        let before = play.published
+        play.offerAgain("a")
+        reconnect(play)
+        play.lose()
+        play.offer("b5")
+        play.findNot()
+        reconnect(play)
+        if play.unanswered["a"] == 1 {
+            try play.confirm()
+            for _ in 0..<200 where play.unanswered["a"] == 1 {
+                reconnect(play)
+                if play.requests[Channel(0)] != nil { play.lose(); play.findNot() } else { play.pass(.seconds(1)) }
+            }
+        }
+        #expect(play.published - before <= 3)
+        // And when it is answered at last, all is well.
+        play.offerAgain("a")
+        for _ in 0..<100 where play.requests[Channel(0)].map({ !isOfA($0.payload) }) ?? true {
+            reconnect(play)
+            if play.requests[Channel(0)].map({ !isOfA($0.payload) }) == true { try play.confirm() }
+            play.pass(.seconds(1))
+        }
+        try play.confirm()
+        #expect(play.outcomes["a"] == .confirmed)
+    }
+
+    private func isOfA(_ payload: [UInt8]) -> Bool { String(decoding: payload, as: UTF8.self).contains("up-a\"") }
+
+    @Test func `one whose test never comes to anything holds up no other's`() throws {
+        let play = ThingsBoardPlay.connected()
+        for name in ["a", "b", "c"] {
+            play.offer(name)
+            reconnect(play)
+            try play.answer(ThingsBoardPlay.failure)
+        }
+        for _ in 0..<500 where play.outcomes.count < 2 || play.unanswered.isEmpty {
+            switch play.test?.login?.username {
+            case "token-of-a": play.lose(play.testChannel)
+            case .some: play.findThere()
+            case nil: play.pass(.seconds(1))
+            }
+        }
+        #expect(play.outcomes == ["b": .confirmed, "c": .confirmed])
+        #expect(play.unanswered == ["a": 1])
     }
 
     @Test func `a device that is never answered while nobody is waits for ever`() throws {
@@ -230,7 +275,7 @@ struct ThingsBoardOutcomeTests {
             play.lose()
             play.findNot()
         }
-        #expect(play.outcomes.isEmpty)
+        #expect(play.outcomes.isEmpty && play.unanswered.isEmpty)
     }
 
     @Test func `a request that the server does not take is a refusal`() throws {
@@ -239,6 +284,70 @@ struct ThingsBoardOutcomeTests {
         play.tell(.acknowledged(Channel(0), receipt, code: 0x90, reason: "Topic Name invalid"))
         #expect(play.outcomes == ["a": .refused(.notAccepted)])
         #expect(play.test == nil)
+    }
+
+    // MARK: - Outages
+
+    /// They kept what they had been when the link broke: upstream got credentials that had been replaced since.
+    @Test func `what could not be asked for over an outage is asked for as it is afterwards`() throws {
+        let play = ThingsBoardPlay.connected()
+        for name in ["a", "b", "c"] { play.offer(name) }
+        try play.confirm()
+        play.lose(Channel(0), .silence)
+        #expect(play.released == ["c"], "what was in flight must be tested, the rest must come again")
+        play.change("b", ThingsBoardPlay.token("new-of-b"), seq: 5)
+        play.change("c", ThingsBoardPlay.token("new-of-c"), seq: 6)
+        play.pass(.seconds(10))
+        #expect(play.test?.login?.username == "token-of-b", "the answer that was lost was for these credentials")
+        play.tell(.connected(Channel(0)))
+        var tokens: [String] = [try token(play)]
+        try play.confirm()
+        play.findNot()
+        reconnect(play)
+        tokens.append(try token(play))
+        try play.confirm()
+        #expect(tokens == ["new-of-c", "new-of-b"])
+        #expect(play.outcomes == ["a": .confirmed, "b": .confirmed, "c": .confirmed])
+    }
+
+    private func token(_ play: ThingsBoardPlay) throws -> String {
+        let request = try #require(play.requests[Channel(0)])
+        return try #require(JSONValue.parse(request.payload)["token"]?.text?.description)
+    }
+
+    @Test func `after NOT_FOUND devices are asked for as they are by then`() throws {
+        let play = ThingsBoardPlay.connected()
+        for name in ["a", "b"] { play.offer(name) }
+        try play.answer(ThingsBoardPlay.notFound)
+        #expect(Set(play.released) == ["a", "b"])
+        for name in ["a", "b"] { play.change(name, ThingsBoardPlay.token("new-of-\(name)"), seq: 5) }
+        play.tell(.resume)
+        play.tell(.connected(Channel(0)))
+        for _ in 0..<2 {
+            #expect(try token(play).hasPrefix("new-of-"))
+            try play.confirm()
+        }
+        #expect(play.outcomes == ["a": .confirmed, "b": .confirmed])
+    }
+
+    // MARK: - Renamed devices
+
+    /// Its credentials work there, so it looked confirmed: by its old name.
+    @Test func `a device that was renamed is refused, since upstream cannot be told`() throws {
+        let play = ThingsBoardPlay.connected()
+        play.cursor = 6
+        play.offer("b", seq: 7, formerName: "up-a")
+        play.findThere()
+        #expect(play.outcomes == ["b": .refused(.unsupportedByDialect)] && play.published == 0)
+        // By the name that upstream knows all is well.
+        play.offer("c", seq: 8, formerName: "up-c")
+        play.findThere()
+        #expect(play.outcomes["c"] == .confirmed)
+        // Upstream was not told of it after all, or has forgotten it.
+        play.offer("d", seq: 9, formerName: "up-e")
+        play.findNot()
+        try play.confirm()
+        #expect(play.outcomes["d"] == .confirmed)
     }
 
     // MARK: - Answers that belong to no request

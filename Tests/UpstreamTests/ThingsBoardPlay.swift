@@ -22,6 +22,12 @@ final class ThingsBoardPlay {
     /// The requests that were published last, by channel, with their receipts.
     private(set) var requests: [Channel: (payload: [UInt8], receipt: Receipt)] = [:]
     private(set) var outcomes: [String: Outcome] = [:]
+    /// How often each device was put off, because upstream never answers for it.
+    private(set) var unanswered: [String: Int] = [:]
+    /// Devices that were given back, and come again as soon as there is room.
+    private(set) var released: [Text] = []
+    /// The newest state of each device.
+    private var changes: [Text: Change] = [:]
     private(set) var published = 0
     private(set) var state: LinkState?
 
@@ -56,7 +62,8 @@ final class ThingsBoardPlay {
         let new = dialect.handle(input, at: Moment(now: now, chance: chance, cursor: cursor))
         actions += new
         for action in new { take(action) }
-        return new
+        guard room > 0, !released.isEmpty, let change = changes[released.removeFirst()] else { return new }
+        return new + tell(.device(change), chance: chance)
     }
 
     private func take(_ action: Action) {
@@ -75,8 +82,10 @@ final class ThingsBoardPlay {
             if let receipt { requests[channel] = (publication.payload, receipt) }
         case .settle(let device, let outcome):
             #expect(outcomes[device.description] == nil, "settled twice")
+            if outcome == .unanswered { return unanswered[device.description, default: 0] += 1 }
             outcomes[device.description] = outcome
-        case .rewind: Issue.record("a rewind")
+        case .release(let device): released.append(device)
+        case .rewind, .examine: Issue.record("\(action)")
         case .report(let new): state = new
         }
     }
@@ -102,16 +111,33 @@ final class ThingsBoardPlay {
     @discardableResult
     func offer(
         _ name: String, _ credentials: Credentials? = nil, seq: UInt64 = 1, provisioned: UInt64 = 1,
-        isGateway: Bool = false, profile: DeviceProfile? = ThingsBoardPlay.meters
+        isGateway: Bool = false, formerName: Text? = nil, profile: DeviceProfile? = ThingsBoardPlay.meters
     ) -> [Action] {
+        let change = change(
+            name, credentials, seq: seq, provisioned: provisioned, isGateway: isGateway, formerName: formerName,
+            profile: profile)
+        return tell(.device(change))
+    }
+
+    /// A device is another one from now on; who has it in flight learns of that when it comes again.
+    @discardableResult
+    func change(
+        _ name: String, _ credentials: Credentials? = nil, seq: UInt64 = 1, provisioned: UInt64 = 1,
+        isGateway: Bool = false, formerName: Text? = nil, profile: DeviceProfile? = ThingsBoardPlay.meters
+    ) -> Change {
         let device = Device(
             id: Text(name), name: Text(name), profile: "p", createdTime: 0,
             credentials: credentials ?? Self.token("token-of-\(name)"), isGateway: isGateway,
             provisioned: Device.Provisioned(seq: provisioned, via: "http", source: .hub))
-        let change = Change(
+        var change = Change(
             seq: seq, device: device.id, content: .device(device, profile), upstreamName: Text("up-" + name))
-        return tell(.device(change))
+        change.formerName = formerName
+        changes[device.id] = change
+        return change
     }
+
+    /// Offers a device again that was put off.
+    func offerAgain(_ name: String) { if let change = changes[Text(name)] { tell(.device(change)) } }
 
     /// Acknowledges the request of a session.
     func acknowledge(_ channel: Channel = Channel(0)) throws {
