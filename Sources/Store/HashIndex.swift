@@ -66,6 +66,14 @@ struct HashIndex {
         count -= 1
     }
 
+    /// Puts other offsets in the place of those that it holds.
+    mutating func renew(_ offset: (UInt64) -> UInt64) {
+        for slot in slots.indices where slots[slot] != 0 {
+            let entry = slots[slot]
+            slots[slot] = entry & ~Self.maximumOffset | offset(entry & Self.maximumOffset)
+        }
+    }
+
     /// How many keys have their offset at or behind the given one.
     func count(from offset: UInt64) -> Int {
         var count = 0
