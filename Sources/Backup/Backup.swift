@@ -3,102 +3,112 @@ internal import Glibc
 internal import Journal
 internal import Store
 
+/// Takes what is done at present, such as `reading devices.jsonl`, and how many bytes of how many are done; 0 of an
+/// unknown number.
+public typealias ProgressWatch = (String, UInt64, UInt64) -> Void
+
 /// Writes the state of a hub, running or not, into one archive that any tar can list.
 ///
-/// A log never changes below its end, so that a copy of it is a state it has had. Each file goes up to its last whole
-/// line, and devices before profiles: a device that came meanwhile may be missing, none is without its profile. What a
-/// power cut left behind the last good line is no part of it.
+/// The logs are opened one after the other, so that each is older than what it refers to: a device that came meanwhile may
+/// be missing, none is without its profile. What is then read and found whole is what is copied, from the same files,
+/// whatever a compaction puts in their place. What a power cut left behind the last good line is no part of it.
 public enum Backup {
     /// Writes the archive.
     ///
     /// - Parameters:
     ///   - directory: the state directory.
     ///   - file: the archive to make, which must not be there; `-` for standard output.
-    ///   - progress: is told how many bytes of how many are written.
+    ///   - progress: takes how far it is.
     /// - Returns: what is in the state.
-    /// - Throws: damage in the state, before anything is written, and failures of the disk.
+    /// - Throws: damage in the state, before anything is written, and failures of the disk; then there is no archive.
     public static func write(
-        _ directory: String, to file: String, progress: (UInt64, UInt64) -> Void
+        _ directory: String, to file: String, progress: ProgressWatch
     ) throws(BackupError) -> BackupContents {
         let state = absolutePath(directory)
         for name in StateFile.allCases where name.isNeeded {
             try orFail { () throws(SystemError) in _ = try ByteFile("\(state)/\(name.rawValue)", O_RDONLY) }
         }
-        let inodes = inodes(state)
         let found: Store.Inspection
-        do { found = try Store.inspect(state) } catch {
+        do { found = try Store.inspect(state, watch: { progress("reading \($0.name)", $0.bytes, $0.size) }) } catch {
             throw BackupError(error, "nothing was written; copy the directory with cp to keep what is there")
         }
-        guard file != "-" else {
-            try orFail { () throws(SystemError) in
-                let output = ByteFile(path: "stdout", owning: dup(STDOUT_FILENO))
-                try archive(found.recoveries, inodes, output, state, progress)
+        if file == "-" {
+            try archive(found.logs, ByteFile(path: "stdout", owning: dup(STDOUT_FILENO)), progress)
+        } else {
+            let output = try make(file)
+            do throws(BackupError) {
+                try archive(found.logs, output, progress)
+                try orFail { () throws(SystemError) in
+                    try output.sync()
+                    try syncDirectory(parent(of: file))
+                }
+            } catch {
+                unsafe unlink(file)
+                throw error
             }
-            return BackupContents(found)
-        }
-        let output: ByteFile
-        do { output = try ByteFile(file, O_WRONLY | O_CREAT | O_EXCL) } catch {
-            guard error.code == EEXIST else { throw BackupError(error) }
-            throw BackupError(.refused, "\(file) is there already; give another name or remove it")
-        }
-        do throws(SystemError) {
-            try output.permit(0o600)
-            try archive(found.recoveries, inodes, output, state, progress)
-            try output.sync()
-            try syncDirectory(parent(of: file))
-        } catch {
-            unsafe unlink(file)
-            throw BackupError(error)
         }
         return BackupContents(found)
     }
 
+    private static func make(_ file: String) throws(BackupError) -> ByteFile {
+        do throws(SystemError) {
+            let output = try ByteFile(file, O_WRONLY | O_CREAT | O_EXCL)
+            // Whatever the mask is; what cannot be had with these permissions is not kept.
+            do { try output.permit(0o600) } catch {
+                unsafe unlink(file)
+                throw error
+            }
+            return output
+        } catch {
+            guard error.code == EEXIST else { throw BackupError(error) }
+            throw BackupError(.refused, "\(file) is there already; give another name or remove it")
+        }
+    }
+
     private static func archive(
-        _ recoveries: [Recovery], _ inodes: [StateFile: ino_t], _ output: borrowing ByteFile, _ state: String,
-        _ progress: (UInt64, UInt64) -> Void
-    ) throws(SystemError) {
-        let total = sizes(state)
+        _ logs: [Store.InspectedLog], _ output: borrowing ByteFile, _ progress: ProgressWatch
+    ) throws(BackupError) {
+        let total = logs.reduce(0) { $0 + $1.recovery.bytes }
         var done: UInt64 = 0
         for name in StateFile.allCases {
-            let path = "\(state)/\(name.rawValue)"
-            guard unsafe name.isNeeded || access(path, F_OK) == 0 else { continue }
-            let log = try ByteFile(path, O_RDONLY)
-            let info = try log.information()
-            // What a compaction has put in the place of what was inspected has no unfinished batch but its last line.
-            let recovery = info.st_ino == inodes[name] ? recoveries.first { $0.file == log.path } : nil
-            let broken = try recovery?.brokenLines()
-            let size = try log.wholeLines(in: broken ?? UInt64(info.st_size))
-            let header = TarHeader(file: name.rawValue, size: size)
-            guard header.size < 1 << 33 else { throw SystemError("backup", log.path, code: EFBIG) }
-            try output.write(header.bytes(time: UInt64(max(0, info.st_mtim.tv_sec))))
-            var rest = header.size
-            while rest > 0 {
-                let bytes = try log.read(Int(min(rest, UInt64(ByteFile.chunk))))
-                guard !bytes.isEmpty else { throw SystemError("read", log.path, code: EAGAIN) }
-                try output.write(bytes)
-                rest -= UInt64(bytes.count)
-                done += UInt64(bytes.count)
-                progress(done, max(done, total))
+            guard let found = logs.first(where: { $0.log.path.hasSuffix("/\(name.rawValue)") }), found.log.exists
+            else { continue }
+            try member(name, found, output) { count in
+                done += count
+                progress("writing", done, total)
             }
-            try output.write([UInt8](repeating: 0, count: header.padding))
         }
-        try output.write([UInt8](repeating: 0, count: 2 * TarHeader.blockSize))
+        try orFail { () throws(SystemError) in
+            try output.write([UInt8](repeating: 0, count: 2 * TarHeader.blockSize))
+        }
     }
 
-    /// Which files the logs are.
-    private static func inodes(_ state: String) -> [StateFile: ino_t] {
-        var inodes: [StateFile: ino_t] = [:]
-        for name in StateFile.allCases {
-            var info = stat()
-            if unsafe stat("\(state)/\(name.rawValue)", &info) == 0 { inodes[name] = info.st_ino }
+    /// Writes one log up to its last line that was found whole.
+    private static func member(
+        _ name: StateFile, _ found: Store.InspectedLog, _ output: borrowing ByteFile, _ progress: (UInt64) -> Void
+    ) throws(BackupError) {
+        let log = found.log
+        func read(_ count: UInt64, at offset: UInt64) throws(BackupError) -> [UInt8] {
+            do { return try log.read(Int(min(count, UInt64(ByteFile.chunk))), at: offset) } catch {
+                throw BackupError(error, "there is no archive")
+            }
         }
-        return inodes
-    }
-
-    private static func sizes(_ state: String) -> UInt64 {
-        StateFile.allCases.reduce(0) { sum, name in
-            var info = stat()
-            return unsafe stat("\(state)/\(name.rawValue)", &info) == 0 ? sum + UInt64(info.st_size) : sum
+        let size: UInt64
+        // A hub whose disk is full may have taken back what it had not answered yet.
+        do { size = try log.wholeLines(in: found.recovery.bytes) } catch {
+            throw BackupError(error, "there is no archive")
         }
+        let header = TarHeader(file: name.rawValue, size: size)
+        guard header.size < 1 << 33 else { throw BackupError(SystemError("backup", log.path, code: EFBIG)) }
+        try orFail { () throws(SystemError) in try output.write(header.bytes(time: log.changed)) }
+        var done: UInt64 = 0
+        while done < size {
+            let bytes = try read(size - done, at: done)
+            guard !bytes.isEmpty else { throw BackupError(SystemError("read", log.path, code: EAGAIN)) }
+            try orFail { () throws(SystemError) in try output.write(bytes) }
+            done += UInt64(bytes.count)
+            progress(UInt64(bytes.count))
+        }
+        try orFail { () throws(SystemError) in try output.write([UInt8](repeating: 0, count: header.padding)) }
     }
 }

@@ -6,9 +6,11 @@ struct ByteFile: ~Copyable {
     /// How much is read or written at once.
     static let chunk = 1 << 18
 
+    /// Where it is, for errors.
     let path: String
     private let file: FileDescriptor
 
+    /// Opens or makes a file, for its owner only; see `FileDescriptor.open`.
     init(_ path: String, _ flags: CInt) throws(SystemError) {
         self.path = path
         file = try FileDescriptor.open(path, flags, mode: 0o600)
@@ -20,6 +22,7 @@ struct ByteFile: ~Copyable {
         file = FileDescriptor(owning: descriptor)
     }
 
+    /// What the file system says of it (fstat(2)).
     func information() throws(SystemError) -> stat {
         var info = stat()
         let raw = file.raw
@@ -44,6 +47,7 @@ struct ByteFile: ~Copyable {
         return Array(bytes.prefix(filled))
     }
 
+    /// Writes all bytes, however often the kernel takes only some of them.
     func write(_ bytes: [UInt8]) throws(SystemError) {
         var written = 0
         let raw = file.raw
@@ -54,22 +58,6 @@ struct ByteFile: ~Copyable {
                 }
             }
         }
-    }
-
-    /// The length up to the last whole line of the first `size` bytes.
-    func wholeLines(in size: UInt64) throws(SystemError) -> UInt64 {
-        var end = size
-        let raw = file.raw
-        while end > 0 {
-            let start = end - min(end, UInt64(Self.chunk))
-            var bytes = [UInt8](repeating: 0, count: Int(end - start))
-            let count = try system("read", path) { unsafe pread(raw, &bytes, bytes.count, off_t(start)) }
-            if let newline = bytes.prefix(count).lastIndex(of: UInt8(ascii: "\n")) {
-                return start + UInt64(newline) + 1
-            }
-            end = start
-        }
-        return 0
     }
 
     /// Gives it to another user, if it is not theirs already.
@@ -85,6 +73,7 @@ struct ByteFile: ~Copyable {
         try system("fchmod", path) { fchmod(raw, mode) }
     }
 
+    /// Waits until it is on disk with its attributes, or a directory with its names (fsync(2)).
     func sync() throws(SystemError) {
         let raw = file.raw
         try system("fsync", path) { fsync(raw) }

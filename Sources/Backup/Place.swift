@@ -52,11 +52,12 @@ struct Place {
     }
 
     /// Puts the draft into its place, durably.
+    ///
+    /// - Throws: then there is nothing in the place, unless the error says that the state is there.
     func finish() throws(BackupError) {
         do throws(SystemError) {
             try syncDirectory(draft)
             try system("rename", draft) { unsafe rename(draft, path) }
-            try syncDirectory(parent(of: path))
         } catch {
             switch error.code {
             case ENOTEMPTY, EEXIST:
@@ -65,6 +66,11 @@ struct Place {
                 throw BackupError(.refused, "\(path) is a mount point; name a directory below it with --state")
             default: throw BackupError(error)
             }
+        }
+        do { try syncDirectory(parent(of: path)) } catch {
+            throw BackupError(
+                .inputOutput,
+                "\(error): the state is restored in \(path), but a power cut may take it away; see to the disk first")
         }
     }
 

@@ -19,7 +19,7 @@ public enum Restore {
     ///   - progress: is told how many bytes of how many are restored; 0 when that is unknown.
     /// - Returns: what is in the state.
     public static func read(
-        _ file: String, into directory: String, replacing: Bool, progress: (UInt64, UInt64) -> Void
+        _ file: String, into directory: String, replacing: Bool, progress: ProgressWatch
     ) throws(BackupError) -> BackupContents {
         let place = Place(directory)
         let owner = try place.owner()
@@ -28,22 +28,28 @@ public enum Restore {
             let input = try open(file)
             try extract(input, file, to: place.draft, owner, replacing, progress)
             let found: Store.Inspection
-            do { found = try Store.inspect(place.draft) } catch {
-                throw BackupError(error, "nothing was restored; take another backup")
-            }
-            for recovery in found.recoveries {
-                guard let offset = try orFail({ () throws(SystemError) in try recovery.brokenLines() }) else {
-                    continue
-                }
-                throw BackupError(
-                    .damaged, "\(recovery.file), byte \(offset): damaged; nothing was restored; take another backup")
-            }
+            do {
+                found = try Store.inspect(place.draft, watch: { progress("checking \($0.name)", $0.bytes, $0.size) })
+                for log in found.logs { try checkEnd(of: log) }
+            } catch { throw BackupError(error, "nothing was restored; take another backup") }
             try place.finish()
             return BackupContents(found)
         } catch {
             place.discard()
             throw error
         }
+    }
+
+    /// Refuses whole lines that are none, behind the last good one.
+    ///
+    /// A copy of a running hub's log may end in the middle of a line. Lines that end and are damaged come from a power cut,
+    /// or, in an archive, which has none of them, from damage of the archive.
+    private static func checkEnd(of inspected: Store.InspectedLog) throws(JournalError) {
+        guard let torn = inspected.recovery.torn,
+            try inspected.log.wholeLines(in: inspected.log.size) > torn.offset
+        else { return }
+        throw JournalError(
+            .damaged(offset: torn.offset, line: nil, why: "no whole line"), file: inspected.log.path)
     }
 
     private static func open(_ file: String) throws(BackupError) -> ByteFile {
@@ -53,7 +59,7 @@ public enum Restore {
 
     private static func extract(
         _ input: borrowing ByteFile, _ file: String, to draft: String, _ owner: (user: uid_t, group: gid_t)?,
-        _ replacing: Bool, _ progress: (UInt64, UInt64) -> Void
+        _ replacing: Bool, _ progress: ProgressWatch
     ) throws(BackupError) {
         var archive = TarReader(try orFail { () throws(SystemError) in try input.information().st_size })
         var seen: Set<StateFile> = []
@@ -77,7 +83,7 @@ public enum Restore {
                 let isHead = isFirst && !replacing
                 isFirst = false
                 try orFail { () throws(SystemError) in try output.write(isHead ? try withNewId(bytes) : bytes) }
-                progress(done, total)
+                progress("reading", done, total)
             }
             try orFail { () throws(SystemError) in try output.sync() }
         }

@@ -31,10 +31,14 @@ public enum Daemon {
     ///
     /// A process of root becomes one of the state directory's owner, once it has read the configuration.
     ///
-    /// - Parameter options: what the command line says.
+    /// - Parameters:
+    ///   - options: what the command line says.
+    ///   - progress: takes how far it is.
     /// - Returns: one line for people for each thing that is fine.
     /// - Throws: the first thing that is not.
-    public static func check(_ options: ServeOptions) throws(DaemonError) -> [String] {
+    public static func check(
+        _ options: ServeOptions, progress: ProgressWatch = { _, _, _ in }
+    ) throws(DaemonError) -> [String] {
         let configuration = try options.configuration()
         do throws(StateError) { try StateDirectory.actAsOwner(of: options.stateDirectory) } catch {
             throw DaemonError(error)
@@ -47,8 +51,8 @@ public enum Daemon {
         }
         do throws(StateError) { try StateDirectory.check(options.stateDirectory) } catch { throw DaemonError(error) }
         do {
-            let found = try Store.inspect(options.stateDirectory)
-            lines += found.recoveries.map { "state: \($0)" }
+            let found = try Store.inspect(options.stateDirectory, watch: { tell(progress, $0) })
+            lines += found.logs.map { "state: \($0.recovery)" }
             lines.append("state: \(found.profiles) profiles, \(found.devices) devices")
         } catch { throw DaemonError(error) }
         return lines

@@ -2,6 +2,13 @@ internal import Journal
 internal import Store
 
 extension Daemon {
+    /// Takes what is done at present, such as `reading devices.jsonl`, and how many bytes of how many are done.
+    public typealias ProgressWatch = (String, UInt64, UInt64) -> Void
+
+    static func tell(_ progress: ProgressWatch, _ reading: Store.Reading) {
+        progress("reading \(reading.name)", reading.bytes, reading.size)
+    }
+
     /// What `verify` finds in one log.
     public struct LogVerdict: Sendable {
         /// The log's name, such as `devices`.
@@ -16,16 +23,20 @@ extension Daemon {
     ///
     /// A process of root becomes one of the directory's owner, as in the functions below.
     ///
-    /// - Parameter state: the state directory.
+    /// - Parameters:
+    ///   - state: the state directory.
+    ///   - progress: takes how far it is.
     /// - Returns: a verdict on each log.
     /// - Throws: when the directory cannot be used, or a log cannot be read.
-    public static func verifyLogs(_ state: String) throws(DaemonError) -> [LogVerdict] {
+    public static func verifyLogs(_ state: String, progress: ProgressWatch) throws(DaemonError) -> [LogVerdict] {
         do throws(StateError) {
             try StateDirectory.actAsOwner(of: state)
             try StateDirectory.check(state)
         } catch { throw DaemonError(error) }
+        let reports: [Store.LogReport]
+        do { reports = try Store.verify(state, watch: { tell(progress, $0) }) } catch { throw DaemonError(error) }
         var verdicts: [LogVerdict] = []
-        for report in Store.verify(state) {
+        for report in reports {
             switch report.result {
             case .success(let recovery):
                 verdicts.append(LogVerdict(name: report.name, isGood: true, description: "\(recovery)"))
@@ -42,15 +53,17 @@ extension Daemon {
     ///
     /// - Parameters:
     ///   - state: the state directory.
-    ///   - progress: takes how many bytes of a log's how many are done.
+    ///   - progress: takes how far it is.
     /// - Returns: a line for people for each log that has become shorter.
     /// - Throws: when a hub uses the directory, when a log is damaged, and failures of the disk.
     public static func compactLogs(
-        _ state: String, progress: (UInt64, UInt64) -> Void
+        _ state: String, progress: @escaping ProgressWatch
     ) throws(DaemonError) -> [String] {
         let directory = try lock(state)
         do {
-            return try Store.compact(directory, progress: progress).map { log in
+            let compacted = try Store.compact(
+                directory, watch: { tell(progress, $0) }, progress: { progress("writing \($0).jsonl anew", $1, $2) })
+            return compacted.map { log in
                 "\(log.file): \(log.records) records, \(log.bytes) bytes; before it had \(log.bytesBefore) bytes"
             }
         } catch { throw DaemonError(error) }
@@ -60,20 +73,22 @@ extension Daemon {
     ///
     /// - Parameters:
     ///   - state: the state directory.
-    ///   - setAside: takes a line for people for each line that is left out; nothing secret is in it.
-    ///   - progress: takes how many bytes of a log's how many are done.
-    /// - Returns: a line for people for each log that was damaged.
-    /// - Throws: when a hub uses the directory, when a newer one wrote it, and failures of the disk.
+    ///   - progress: takes how far it is.
+    ///   - repaired: takes lines for people on each log that was damaged and is whole now: one for each line that is left
+    ///     out, with nothing secret in it, and one for all.
+    /// - Throws: when a hub uses the directory, when a newer one wrote it, and failures of the disk; what `repaired` was
+    ///   not told of is as it was, unless the error says otherwise.
     public static func repairLogs(
-        _ state: String, setAside: (String) -> Void, progress: (UInt64, UInt64) -> Void
-    ) throws(DaemonError) -> [String] {
+        _ state: String, progress: ProgressWatch, repaired: ([String]) -> Void
+    ) throws(DaemonError) {
         let directory = try lock(state)
         do {
-            let repaired = try Store.repair(
-                directory, setAside: { setAside($0.description) }, progress: { progress($1, $2) })
-            return repaired.map { log in
+            try Store.repair(
+                directory, watch: { tell(progress, $0) }, progress: { progress("writing \($0).jsonl anew", $1, $2) }
+            ) { log, setAside in
                 let counts = "\(log.records) records, \(log.setAside) lines set aside"
-                return "\(log.file): written anew with \(counts); the damaged log is \(log.kept)"
+                let done = "\(log.file): written anew with \(counts); the damaged log is \(log.kept)"
+                repaired(setAside.map(\.description) + [done])
             }
         } catch { throw DaemonError(error) }
     }

@@ -32,8 +32,7 @@ final class StartProgress {
         let now = Duration.monotonic
         guard now >= due else { return }
         due = now + Self.interval
-        let name = reading.file.split(separator: "/").last ?? ""
-        let text = "reading \(name): \(reading.percent) % of \(reading.size / 1_000_000) MB"
+        let text = "reading \(reading.name): \(reading.percent) % of \(reading.size / 1_000_000) MB"
         notifier.notify("\(Self.moreTime)\nSTATUS=\(text)")
         logger.notice("\(text)")
     }

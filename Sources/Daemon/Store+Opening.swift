@@ -32,6 +32,13 @@ extension Store {
             guard let shortage else { return logger.notice("the disk has room again: new devices are accepted") }
             logger.error("the disk is nearly full: \(shortage.error); new devices are refused with STORAGE")
         }
+        onNearlyFull = { used, limit in
+            logger.error(
+                """
+                devices.jsonl has used \(used >> 30) of the \(limit >> 30) GiB that it may have, then changes are refused \
+                with STORAGE; run nearhub log compact, which makes it shorter or says what is in the way
+                """)
+        }
         logger.notice("state is in \(path)")
         for recovery in recoveries {
             let isWarning = recovery.torn != nil || recovery.damaged > 0

@@ -9,24 +9,10 @@ internal import Synchronization
 /// from less than 64 KiB before the end to the new log's name on disk, keeps the committer waiting; the loop never waits.
 /// What is asked may be true no more when it is copied: the line that says otherwise is then behind it.
 final class Compaction: Sendable {
-    /// What is to be done.
-    struct Request: Sendable {
-        let name: String
-        let addresses: Addresses
-        /// Where the log ends now, and the number of its last record there.
-        let end: UInt64
-        let seq: UInt64
-        /// Whether one dead record is enough, or more than half of the log is to be.
-        let isForced: Bool
-        /// The id of what a record is about.
-        let key: @Sendable (JSONValue) -> Text?
-        /// Whether the loop knows what is live; otherwise the newest state of each id is.
-        let asks: Bool
-    }
-
     /// A log in the old one's place, on disk with its name.
     struct Replacement: Sendable {
         let file: LogFile
+        let records: UInt64
         let size: UInt64
         let addresses: Addresses
     }
@@ -45,9 +31,13 @@ final class Compaction: Sendable {
         case failed(JournalError)
     }
 
+    /// What the loop answers.
     enum Answer: Sendable {
+        /// Which records of the question are to stay.
         case live([Bool])
+        /// Where the log ends.
         case end(UInt64)
+        /// The new log is used.
         case taken
     }
 
@@ -61,7 +51,7 @@ final class Compaction: Sendable {
     private let state = Mutex(State())
     private let bell: Wakeup
     private let report: Wakeup
-    let request: Request
+    let request: CompactionRequest
     private let onFailure: @Sendable (JournalError) -> Never
 
     /// Starts the thread.
@@ -70,9 +60,10 @@ final class Compaction: Sendable {
     ///   - request: what is to be done.
     ///   - file: the log.
     ///   - report: is rung when there is an event.
-    ///   - onFailure: ends the process when it is not known which log has the name.
+    ///   - onFailure: ends the process when a sync failed, or it is not known which log has the name.
     init(
-        _ request: Request, _ file: LogFile, report: Wakeup, onFailure: @escaping @Sendable (JournalError) -> Never
+        _ request: CompactionRequest, _ file: LogFile, report: Wakeup,
+        onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(SystemError) {
         self.request = request
         self.report = report
@@ -83,7 +74,7 @@ final class Compaction: Sendable {
     }
 
     /// Bytes read in all passes, and how many there are to be read in them.
-    var progress: (done: UInt64, total: UInt64) { (state.withLock { $0.done }, 2 * request.end) }
+    var progress: (done: UInt64, total: UInt64) { (state.withLock { $0.done }, request.total) }
 
     /// What it has to tell, if anything; on the loop.
     func takeEvent() -> Event? {
@@ -105,16 +96,8 @@ final class Compaction: Sendable {
         bell.ring()
     }
 
-    func advance(_ bytes: UInt64) throws(JournalError) {
-        let reason = state.withLock { state in
-            state.done += bytes
-            return state.isCancelled
-        }
-        if let reason { throw reason }
-    }
-
     /// Tells the loop and waits for the answer.
-    func ask(_ event: Event) throws(JournalError) -> Answer {
+    private func ask(_ event: Event) throws(JournalError) -> Answer {
         try advance(0)
         return try wait(after: event)
     }
@@ -141,10 +124,38 @@ final class Compaction: Sendable {
         // The loop and the committer go first where there are few processors; of this thread only (setpriority(2)).
         _ = setpriority(CInt(PRIO_PROCESS.rawValue), 0, 5)
         do throws(JournalError) {
-            var copy = try CompactionCopy(self, file, onFailure)
+            var copy = CompactionCopy(request, of: file, guidedBy: self)
             guard let replacement = try copy.run() else { return tell(.notWorthwhile(live: copy.live)) }
             // Waits until the loop has let go of the old file. A cancellation comes too late, and what is told stands.
             _ = try? wait(after: .replaced(replacement))
-        } catch { tell(.failed(error)) }
+        } catch {
+            // Here as everywhere: after a sync that failed nobody knows what the disk holds.
+            if error.leavesDoubt { onFailure(error) }
+            tell(.failed(error))
+        }
+    }
+}
+
+extension Compaction: CompactionGuide {
+    func areLive(_ candidates: [Log.Candidate]) throws(JournalError) -> [Bool] {
+        guard case .live(let live) = try ask(.question(candidates)) else { return [] }
+        return live
+    }
+
+    func end() throws(JournalError) -> UInt64 { try end(.wantsEnd) }
+
+    func lastEnd() throws(JournalError) -> UInt64 { try end(.wantsRest) }
+
+    private func end(_ event: Event) throws(JournalError) -> UInt64 {
+        guard case .end(let end) = try ask(event) else { return request.end }
+        return end
+    }
+
+    func advance(_ bytes: UInt64) throws(JournalError) {
+        let reason = state.withLock { state in
+            state.done += bytes
+            return state.isCancelled
+        }
+        if let reason { throw reason }
     }
 }

@@ -2,19 +2,17 @@ internal import EventLoop
 internal import Glibc
 internal import JSON
 
-/// The work of a compaction, step by step; on its own thread.
-struct CompactionCopy {
+/// The work of a compaction, step by step, whether the log is used meanwhile or not: its guide knows.
+struct CompactionCopy<Guide: CompactionGuide> {
     /// How much of the log is read between two questions.
-    private static let slice: UInt64 = 1 << 19
+    private static var slice: UInt64 { 1 << 19 }
     /// How much may be left to copy while nothing is written.
-    private static let rest: UInt64 = 1 << 16
+    private static var rest: UInt64 { 1 << 16 }
     /// The same when that much is not reached in so many rounds.
-    private static let mostRest: UInt64 = 1 << 22
-    private static let mostRounds = 8
-    /// How much is written before it is synced, so that no great heap of it delays the syncs of others.
-    private static let heap: UInt64 = 1 << 22
+    private static var mostRest: UInt64 { 1 << 22 }
+    private static var mostRounds: Int { 8 }
     /// What must be free besides the new log.
-    private static let reserve: UInt64 = 1 << 20
+    private static var reserve: UInt64 { 1 << 20 }
 
     private struct Lines {
         var candidates: [Log.Candidate] = []
@@ -24,55 +22,52 @@ struct CompactionCopy {
     /// Bytes that are live, once it is known.
     private(set) var live: UInt64 = 0
     private var hasDead = false
-    private let compaction: Compaction
+    private let request: CompactionRequest
     private let file: LogFile
-    private let onFailure: @Sendable (JournalError) -> Never
+    private let guide: Guide
     private var newest: [Text: UInt64] = [:]
     private var head: (id: [UInt8], generation: UInt64)?
     private var settled: UInt64 = 0
     private var addresses = Addresses()
-    private var synced: UInt64 = 0
 
-    private var request: Compaction.Request { compaction.request }
-
-    init(
-        _ compaction: Compaction, _ file: LogFile, _ onFailure: @escaping @Sendable (JournalError) -> Never
-    ) throws(JournalError) {
-        self.compaction = compaction
+    /// A copy of a log's live lines, of which nothing is done yet.
+    init(_ request: CompactionRequest, of file: LogFile, guidedBy guide: Guide) {
+        self.request = request
         self.file = file
-        self.onFailure = onFailure
+        self.guide = guide
     }
 
     /// Does it all.
     ///
     /// - Returns: the new log; nil when that would not be worth while.
-    /// - Throws: `.damaged`, `.io`, and why it was cancelled; the old log stays.
+    /// - Throws: `.damaged`, `.noRoom`, `.io`, and why it was cancelled; the old log stays. `.unsettled` and the `.io` of a
+    ///   sync leave it in doubt what the disk holds. After one of a sync of the new file that file is left, so that the next
+    ///   start sees that a compaction was not finished, and waits with the next one.
     mutating func run() throws(JournalError) -> Compaction.Replacement? {
         try survey()
         guard let head, request.isForced ? hasDead : live < request.end / 2 else { return nil }
         try checkRoom(for: live)
         let (path, name) = (file.path, request.name)
+        // While an error still changes nothing.
+        let folder = try onLog(path) { () throws(SystemError) in try LogFile(file.folder, O_RDONLY | O_DIRECTORY) }
         var rewrite = try onLog(path) { () throws(SystemError) in
             try Rewrite(path, name: name, id: head.id, generation: head.generation + 1)
         }
-        let size: UInt64
         do throws(JournalError) {
             try copyLive(to: &rewrite)
-            size = try catchUp(&rewrite)
+            try catchUp(&rewrite)
+            try onLog(path) { () throws(SystemError) in try rewrite.sync() }
         } catch {
-            stopIfOfSync(error)
-            rewrite.abandon()
+            if !error.leavesDoubt { rewrite.abandon() }
             throw error
         }
-        return try place(rewrite, size)
+        let made = Compaction.Replacement(
+            file: rewrite.file, records: rewrite.records, size: rewrite.size, addresses: addresses)
+        try rewrite.replace(in: folder, keeping: nil)
+        return made
     }
 
-    /// An error of a sync ends the process here as everywhere: the disk is not what it says it is.
-    ///
-    /// The next start sees by the new file that is left that a compaction was not finished, and waits with the next one.
-    private func stopIfOfSync(_ error: JournalError) {
-        if case .io(let cause) = error.kind, cause.isOfSync { onFailure(error) }
-    }
+    // MARK: Passes
 
     /// Finds out how much is live.
     private mutating func survey() throws(JournalError) {
@@ -102,26 +97,20 @@ struct CompactionCopy {
                 let place = try copy(segment, to: &rewrite)
                 addresses.append(request.addresses.address(of: segment.offset), at: place)
             }
-            try flush(&rewrite)
         }
         rewrite.seal(upto: request.seq, settled: min(settled, request.seq))
         addresses.append(request.addresses.address(of: request.end), at: rewrite.size)
     }
 
     /// Copies what was appended, and in the end nothing more is.
-    ///
-    /// - Returns: the length of the old log.
-    private mutating func catchUp(_ rewrite: inout Rewrite) throws(JournalError) -> UInt64 {
+    private mutating func catchUp(_ rewrite: inout Rewrite) throws(JournalError) {
         var copied = request.end
         var rounds = 0
         while true {
-            let end = try compaction.end(.wantsEnd)
+            let end = try guide.end()
             try checkRoom(for: end - copied)
             try copyAll(copied..<end, to: &rewrite)
-            try onLog(file.path) { () throws(SystemError) in
-                try rewrite.flush()
-                try rewrite.file.sync()
-            }
+            try onLog(file.path) { () throws(SystemError) in try rewrite.sync() }
             let missing = end - copied
             copied = end
             if missing <= Self.rest { break }
@@ -131,9 +120,7 @@ struct CompactionCopy {
             if missing <= Self.mostRest { break }
             throw JournalError(.io(SystemError("compaction", file.path, code: EBUSY)), file: file.path)
         }
-        let end = try compaction.end(.wantsRest)
-        try copyAll(copied..<end, to: &rewrite)
-        return end
+        try copyAll(copied..<(try guide.lastEnd()), to: &rewrite)
     }
 
     private mutating func copyAll(_ range: Range<UInt64>, to rewrite: inout Rewrite) throws(JournalError) {
@@ -141,33 +128,6 @@ struct CompactionCopy {
         while let segment = try reader.next() {
             guard segment.line != nil else { throw damaged(segment, "no whole line") }
             _ = try copy(segment, to: &rewrite)
-            try flush(&rewrite)
-        }
-    }
-
-    /// Gives the new log the old one's name.
-    ///
-    /// Up to the rename an error leaves the old log in charge, unless it is one of a sync. When the rename or the sync of
-    /// the name fails, it is not known which of the two the disk has: then the process ends.
-    private func place(_ rewrite: consuming Rewrite, _ end: UInt64) throws(JournalError) -> Compaction.Replacement {
-        let path = file.path
-        let folder: LogFile
-        do throws(SystemError) {
-            try rewrite.finish()
-            folder = try LogFile(file.folder, O_RDONLY | O_DIRECTORY)
-        } catch {
-            stopIfOfSync(JournalError(.io(error), file: path))
-            rewrite.abandon()
-            throw JournalError(.io(error), file: path)
-        }
-        let size = rewrite.size
-        do throws(SystemError) {
-            try rewrite.replace(in: folder, keeping: nil)
-            return Compaction.Replacement(file: try LogFile(path, O_RDWR), size: size, addresses: addresses)
-        } catch {
-            guard error.call == "rename", error.isFullDisk else { onFailure(JournalError(.io(error), file: path)) }
-            unsafe unlink(path + ".new")
-            throw JournalError(.io(error), file: path)
         }
     }
 
@@ -200,56 +160,38 @@ struct CompactionCopy {
             default: break
             }
         }
-        try compaction.advance(length)
+        try guide.advance(length)
         return length > 0 ? lines : nil
     }
 
     private func areLive(_ lines: Lines) throws(JournalError) -> [Bool] {
         guard request.asks else { return lines.candidates.map { newest[$0.id] == $0.address } }
-        guard case .live(let live) = try compaction.ask(.question(lines.candidates)) else { return [] }
-        return live
+        return try guide.areLive(lines.candidates)
     }
 
     private func copy(_ segment: Segment, to rewrite: inout Rewrite) throws(JournalError) -> UInt64 {
-        let range = segment.offset..<(segment.offset + segment.length)
-        let place: UInt64?
-        do { place = try rewrite.copy(range, of: file) } catch { throw JournalError(.io(error), file: file.path) }
+        let place = try onLog(file.path) { () throws(SystemError) in
+            let place = try rewrite.copy(segment.range, of: file)
+            try rewrite.flushIfFull()
+            return place
+        }
         guard let place else { throw damaged(segment, "no whole line") }
         return place
-    }
-
-    private mutating func flush(_ rewrite: inout Rewrite) throws(JournalError) {
-        guard rewrite.isFull else { return }
-        do throws(SystemError) {
-            try rewrite.flush()
-            guard rewrite.size - synced >= Self.heap else { return }
-            try rewrite.file.sync()
-            synced = rewrite.size
-        } catch { throw JournalError(.io(error), file: file.path) }
     }
 
     /// Whether there is room for so many bytes, and some more.
     private func checkRoom(for bytes: UInt64) throws(JournalError) {
         var status = statvfs()
         let path = file.path
-        try onLog(path) { () throws(SystemError) in
+        _ = try onLog(path) { () throws(SystemError) in
             try system("statvfs", path) { unsafe statvfs(path, &status) }
-            guard status.bytes(status.f_bavail) >= bytes + Self.reserve else {
-                throw SystemError("compaction", path, code: ENOSPC)
-            }
         }
+        let (free, wanted) = (status.bytes(status.f_bavail), bytes + Self.reserve)
+        guard free >= wanted else { throw JournalError(.noRoom(free: free, wanted: wanted), file: path) }
     }
 
     private func damaged(_ segment: Segment, _ why: String) -> JournalError {
         JournalError(.damaged(offset: segment.offset, line: segment.number, why: why), file: file.path)
-    }
-}
-
-extension Compaction {
-    /// Where the log ends.
-    fileprivate func end(_ event: Event) throws(JournalError) -> UInt64 {
-        guard case .end(let end) = try ask(event) else { return request.end }
-        return end
     }
 }
 

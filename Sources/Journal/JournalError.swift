@@ -24,6 +24,13 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case suspended(SystemError)
         /// What is free is kept so that the log can be compacted; nothing was staged.
         case noReserve(free: UInt64, wanted: UInt64)
+        /// There is no room to write the log anew; the old one stays.
+        case noRoom(free: UInt64, wanted: UInt64)
+        /// The log has as many bytes as can be addressed; nothing was staged.
+        case full(limit: UInt64)
+        /// The log was written anew, and the sync of its name failed: after a power cut it may be the old one. `kept` is
+        /// where that is kept, if it is.
+        case unsettled(SystemError, kept: String?)
         /// Whoever reads the log does not want to go on.
         case stopped
         /// The operating system failed a call.
@@ -46,10 +53,22 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         if case .lineTooLong = kind { true } else { false }
     }
 
-    /// Whether a write found no room; a sync that says so has lost what was written.
+    /// Whether a write found no room, or would not; a sync that says so has lost what was written.
     public var isFullDisk: Bool {
-        guard case .io(let cause) = kind else { return false }
-        return cause.isFullDisk && !cause.isOfSync
+        switch kind {
+        case .io(let cause): cause.isFullDisk && !cause.isOfSync
+        case .noRoom: true
+        default: false
+        }
+    }
+
+    /// Whether nobody knows after it what the disk holds: a sync failed, or it is not certain which file has a name.
+    var leavesDoubt: Bool {
+        switch kind {
+        case .io(let cause): cause.isOfSync || cause.call == "rename" && !cause.isFullDisk
+        case .unsettled: true
+        default: false
+        }
     }
 
     /// One line for people, such as `devices.jsonl: damaged at byte 4711, line 12: seq 14 follows 12`.
@@ -66,6 +85,13 @@ public struct JournalError: Error, Sendable, Hashable, CustomStringConvertible {
         case .suspended(let error): "\(file): nothing can be written at present: \(error.reason)"
         case .noReserve(let free, let wanted):
             "\(file): \(free) bytes are free; \(wanted) are kept so that the log can be compacted"
+        case .noRoom(let free, let wanted):
+            "\(file): to write it anew takes \(wanted) bytes of free disk, and \(free) are free"
+        case .full(let limit):
+            "\(file): it has the \(limit >> 30) GiB that a log may have; nearhub log compact makes it shorter"
+        case .unsettled(let error, let kept):
+            "\(error): \(file) is written anew, but a power cut may bring the old one back"
+                + (kept.map { "; the old one is kept as \($0)" } ?? "")
         case .stopped: "\(file): not read to its end"
         case .io(let error): error.subject.isEmpty ? "\(file): \(error)" : error.description
         }

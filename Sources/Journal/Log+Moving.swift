@@ -28,4 +28,16 @@ extension Log {
         addresses = replacement.addresses
         resume = nil
     }
+
+    /// Gives all lines new addresses, the lowest there are.
+    ///
+    /// Those given so far only grow, whatever compactions make of the log. No compaction of it may be under way, and whoever
+    /// has addresses must translate them.
+    ///
+    /// - Returns: the new address for an old one; nil when no line is there any more.
+    public func renewAddresses() -> (UInt64) -> UInt64? {
+        let old = addresses
+        addresses = Addresses()
+        return old.place
+    }
 }

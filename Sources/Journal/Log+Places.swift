@@ -64,15 +64,6 @@ extension Log {
         return id
     }
 
-    /// The same of a log that is not open; nil when it is not there, or has no whole head.
-    public static func id(directory: String, name: String) throws(JournalError) -> Text? {
-        let path = "\(directory)/\(name).jsonl"
-        guard let file = try existing(path, O_RDONLY) else { return nil }
-        var reader = SegmentReader(file, to: try onLog(path) { () throws(SystemError) in try file.size() }, chunk: 4096)
-        guard case .head(_, let id, _)? = try reader.next()?.line else { return nil }
-        return id
-    }
-
     /// The whole line at an offset with its length; nil when what is there is none.
     private func line(at offset: UInt64) throws(JournalError) -> (line: Line, length: UInt64)? {
         guard let bytes = try file.line(at: offset, size: size),

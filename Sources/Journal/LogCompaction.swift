@@ -1,9 +1,7 @@
-internal import EventLoop
-internal import Glibc
-internal import JSON
+public import JSON
 
 extension Log {
-    /// What a compaction did.
+    /// What a compaction of a log that nobody uses did.
     public struct Compacted: Sendable, Hashable {
         /// The path of the log.
         public let file: String
@@ -15,72 +13,56 @@ extension Log {
         public let bytes: UInt64
     }
 
-    /// Writes the log anew without the records that later ones have replaced, and puts it in the old one's place.
+    /// Writes the log anew without what later records have replaced, and puts it in the old one's place.
     ///
     /// Lines are copied byte for byte, each verified. A power cut at any point leaves the old log or the new one. The log
     /// must have nothing staged, and must not be used afterwards: open it again.
     ///
     /// - Parameters:
-    ///   - isLive: whether a record is to stay.
+    ///   - isForced: whether one dead record is enough; otherwise more than half of the log is to be dead.
+    ///   - key: the id of what a record is about.
+    ///   - isLive: whether a record is to stay; nil when it is the newest state of its id.
     ///   - progress: takes how many bytes of how many are done.
-    /// - Throws: `.damaged` at a line that is not whole, `.io`; until the new log has its place nothing has changed.
+    /// - Returns: what was done; nil when not enough is dead.
+    /// - Throws: `.damaged` at a line that is not whole, `.noRoom`, `.io`: then the log is as it was. `.unsettled` when the
+    ///   new one is in its place, and a power cut may bring the old one back.
     public func compact(
-        isLive: (Record) -> Bool, progress: (UInt64, UInt64) -> Void
-    ) throws(JournalError) -> Compacted {
-        let path = file.path
-        let head = try head()
-        let end = size
-        let folder = try onLog(path) { () throws(SystemError) in
-            try LogFile(file.folder, O_RDONLY | O_DIRECTORY)
-        }
-        var rewrite = try onLog(path) { () throws(SystemError) in
-            try Rewrite(path, name: name, id: head.id, generation: head.generation + 1)
-        }
-        do throws(JournalError) {
-            var reader = SegmentReader(file, to: end)
-            while let segment = try reader.next() {
-                progress(segment.offset, end)
-                try copy(segment, to: &rewrite, isLive)
-            }
-            rewrite.seal(upto: seq, settled: min(settled, seq))
-            try onLog(path) { () throws(SystemError) in try rewrite.finish() }
-        } catch {
-            rewrite.abandon()
-            throw error
-        }
-        let (records, bytes) = (rewrite.records, rewrite.size)
-        do { try rewrite.replace(in: folder, keeping: nil) } catch { throw JournalError(.io(error), file: path) }
-        return Compacted(file: path, records: records, bytesBefore: end, bytes: bytes)
+        isForced: Bool, key: @escaping @Sendable (JSONValue) -> Text?, isLive: ((Candidate) -> Bool)? = nil,
+        progress: @escaping (UInt64, UInt64) -> Void = { _, _ in }
+    ) throws(JournalError) -> Compacted? {
+        let request = CompactionRequest(
+            name: name, addresses: addresses, end: size, seq: seq, isForced: isForced, key: key, asks: isLive != nil)
+        let guide = StoppedLog(request, isLive: isLive ?? { _ in true }, progress: progress)
+        var copy = CompactionCopy(request, of: file, guidedBy: guide)
+        guard let made = try copy.run() else { return nil }
+        return Compacted(file: file.path, records: made.records, bytesBefore: size, bytes: made.size)
+    }
+}
+
+/// What a compaction asks about a log that nobody uses.
+private final class StoppedLog: CompactionGuide {
+    private let request: CompactionRequest
+    private let isLive: (Log.Candidate) -> Bool
+    private let progress: (UInt64, UInt64) -> Void
+    private var done: UInt64 = 0
+
+    init(
+        _ request: CompactionRequest, isLive: @escaping (Log.Candidate) -> Bool,
+        progress: @escaping (UInt64, UInt64) -> Void
+    ) {
+        self.request = request
+        self.isLive = isLive
+        self.progress = progress
     }
 
-    private func copy(
-        _ segment: Segment, to rewrite: inout Rewrite, _ isLive: (Record) -> Bool
-    ) throws(JournalError) {
-        func damaged(_ why: String) -> JournalError {
-            JournalError(.damaged(offset: segment.offset, line: segment.number, why: why), file: file.path)
-        }
-        guard let line = segment.line else { throw damaged("no whole line") }
-        guard case .record(let seq, let durable, let operation, let json) = line else { return }
-        let record = Record(seq: seq, durable: durable, operation: operation, offset: segment.offset, json: json)
-        guard isLive(record) else { return }
-        let range = segment.offset..<(segment.offset + segment.length)
-        let isWhole = try copied(range, to: &rewrite)
-        guard isWhole else { throw damaged("no whole line any more") }
-    }
+    func areLive(_ candidates: [Log.Candidate]) -> [Bool] { candidates.map(isLive) }
 
-    private func copied(_ range: Range<UInt64>, to rewrite: inout Rewrite) throws(JournalError) -> Bool {
-        do throws(SystemError) {
-            let isWhole = try rewrite.copy(range, of: file) != nil
-            if rewrite.isFull { try rewrite.flush() }
-            return isWhole
-        } catch { throw JournalError(.io(error), file: file.path) }
-    }
+    func end() -> UInt64 { request.end }
 
-    private func head() throws(JournalError) -> (id: [UInt8], generation: UInt64) {
-        var reader = SegmentReader(file, to: size, chunk: 1 << 12)
-        guard case .head(_, let id, let generation)? = try reader.next()?.line else {
-            throw JournalError(.damaged(offset: 0, line: 1, why: "not the head of a log"), file: file.path)
-        }
-        return (id.utf8, generation)
+    func lastEnd() -> UInt64 { request.end }
+
+    func advance(_ bytes: UInt64) {
+        done += bytes
+        progress(done, request.total)
     }
 }

@@ -8,17 +8,22 @@ final class LogFile: Sendable {
     private let descriptor: FileDescriptor
 
     /// Opens a file; see `FileDescriptor.open`.
-    init(_ path: String, _ flags: CInt) throws(SystemError) {
-        self.path = path
+    ///
+    /// - Parameter name: the path it will have; nil when it stays where it is.
+    init(_ path: String, _ flags: CInt, as name: String? = nil) throws(SystemError) {
+        self.path = name ?? path
         descriptor = try FileDescriptor.open(path, flags)
     }
 
-    /// Its length in bytes.
-    func size() throws(SystemError) -> UInt64 {
+    /// What the file system says of it (fstat(2)).
+    func status() throws(SystemError) -> stat {
         var status = stat()
         try system("fstat", path) { unsafe fstat(descriptor.raw, &status) }
-        return UInt64(clamping: status.st_size)
+        return status
     }
+
+    /// Its length in bytes.
+    func size() throws(SystemError) -> UInt64 { UInt64(clamping: try status().st_size) }
 
     /// Reads at most as many bytes as the range of the buffer holds; fewer only at the end of the file, or before bytes
     /// that the disk does not give.

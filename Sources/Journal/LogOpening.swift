@@ -13,11 +13,13 @@ extension Log {
     ///   - directory: the state directory.
     ///   - name: the log's name, such as `devices`.
     ///   - proven: the number up to which another log proves that records were on disk.
+    ///   - watch: takes how far it is, and may end it; then what is stored has not changed.
     ///   - skip: takes each damaged line of a log that is to be used all the same; nil to refuse such a log.
     ///   - replay: takes each record in order, and a way to read those before it; when `open` throws, what it took is void.
-    /// - Throws: `.damaged`, `.newer`, `.io`, and what `replay` throws.
+    /// - Throws: `.damaged`, `.newer`, `.io`, and what `watch` and `replay` throw.
     public static func open(
-        directory: String, name: String, proven: UInt64 = 0, skippingDamage skip: ((SetAside) -> Void)? = nil,
+        directory: String, name: String, proven: UInt64 = 0, watch: ReadingWatch = { _ in },
+        skippingDamage skip: ((SetAside) -> Void)? = nil,
         replay: (Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> (log: Log, recovery: Recovery) {
         let path = "\(directory)/\(name).jsonl"
@@ -28,22 +30,18 @@ extension Log {
         }
         guard let file = try existing(path, O_RDWR) else {
             try refuseMissing(path, proven)
-            let file = try onLog(path) { () throws(SystemError) in
-                try LogFile(path, O_RDWR | O_CREAT | O_EXCL)
-            }
-            let size = try begin(file, name: name, folder)
-            let recovery = Recovery(
-                file: path, records: 0, seq: 0, bytes: size, isNew: true, torn: nil, rewrittenFrom: nil)
-            return (Log(name: name, file: file, seq: 0, size: size, settled: 0), recovery)
+            return try make(path, name: name, folder)
         }
-        try onLog(path) { () throws(SystemError) in try file.sync() }
-        file.dropCache()
-        let size = try onLog(path) { () throws(SystemError) in try file.size() }
+        let size = try onLog(path) { () throws(SystemError) in
+            try file.sync()
+            file.dropCache()
+            return try file.size()
+        }
         let earlier = EarlierRecords(file, size: size)
+        let end: Walk.End
         var damaged = 0
-        var end: Walk.End
         if let skip {
-            let found = try Salvage.through(file, size: size, name: name, proven: proven) {
+            let found = try Salvage.through(file, size: size, name: name, proven: proven, watch: watch) {
                 (record) throws(JournalError) in
                 try replay(record, earlier)
             } skip: { line in
@@ -53,56 +51,49 @@ extension Log {
             guard let found else { throw JournalError(.damaged(offset: 0, line: 1, why: "no whole line"), file: path) }
             end = found
         } else {
-            end = try Walk.through(file, size: size, name: name, proven: proven) { (record) throws(JournalError) in
+            end = try Walk.through(file, size: size, name: name, proven: proven, watch: watch) {
+                (record) throws(JournalError) in
                 try replay(record, earlier)
             }
         }
-        let torn = try Tail.cut(file, end, size: size, folder)
-        let rewrittenFrom = end.unproven < end.bytes ? end.unproven : nil
-        if end.bytes == 0 {
-            end.bytes = try begin(file, name: name, folder)
-        } else if torn != nil || rewrittenFrom != nil {
-            end.bytes = try onLog(path) { () throws(SystemError) in try Tail.rewrite(file, end) }
-        }
-        try onLog(path) { () throws(SystemError) in try folder.syncAll() }
-        let recovery = Recovery(
-            file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0, torn: torn,
-            rewrittenFrom: rewrittenFrom, damaged: damaged, hadCompaction: hadCompaction)
-        let log = Log(name: name, file: file, seq: end.seq, size: end.bytes, settled: end.settled)
+        var (log, recovery) = try settle(file, end, size: size, name: name, folder)
         log.skipsDamage = skip != nil
+        recovery.damaged = damaged
+        recovery.hadCompaction = hadCompaction
         return (log, recovery)
     }
 
-    /// The same walk as `open`, changing nothing.
-    ///
-    /// - Returns: what `open` would have found and done.
-    /// - Throws: as `open`.
-    public static func verify(
-        directory: String, name: String, proven: UInt64 = 0,
-        replay: (Record, EarlierRecords) throws(JournalError) -> Void
-    ) throws(JournalError) -> Recovery {
-        let path = "\(directory)/\(name).jsonl"
-        guard let file = try existing(path, O_RDONLY) else {
-            try refuseMissing(path, proven)
-            return Recovery(file: path, records: 0, seq: 0, bytes: 0, isNew: true, torn: nil, rewrittenFrom: nil)
-        }
-        let size = try onLog(path) { () throws(SystemError) in try file.size() }
-        // From the medium, and without pushing what others need out of memory.
-        file.dropCache()
-        defer { file.dropCache() }
-        let earlier = EarlierRecords(file, size: size)
-        let end = try Walk.through(file, size: size, name: name, proven: proven, forgets: true) {
-            (record) throws(JournalError) in
-            try replay(record, earlier)
-        }
-        let isTorn = end.bytes < size
-        return Recovery(
-            file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0,
-            torn: isTorn ? .init(offset: end.bytes, length: size - end.bytes, kept: nil) : nil,
-            rewrittenFrom: end.unproven < end.bytes ? end.unproven : nil)
+    /// Makes a log that is not there.
+    private static func make(
+        _ path: String, name: String, _ folder: LogFile
+    ) throws(JournalError) -> (log: Log, recovery: Recovery) {
+        let file = try onLog(path) { () throws(SystemError) in try LogFile(path, O_RDWR | O_CREAT | O_EXCL) }
+        let size = try begin(file, name: name, folder)
+        let recovery = Recovery(
+            file: path, records: 0, seq: 0, bytes: size, isNew: true, torn: nil, rewrittenFrom: nil)
+        return (Log(name: name, file: file, seq: 0, size: size, settled: 0), recovery)
     }
 
-    private static func refuseMissing(_ path: String, _ proven: UInt64) throws(JournalError) {
+    /// Brings a log into the state in which it may be used, on disk: without what lies behind its end.
+    private static func settle(
+        _ file: LogFile, _ end: Walk.End, size: UInt64, name: String, _ folder: LogFile
+    ) throws(JournalError) -> (log: Log, recovery: Recovery) {
+        let torn = try Tail.cut(file, end, size: size, folder)
+        let rewrittenFrom = end.unproven < end.bytes ? end.unproven : nil
+        var bytes = end.bytes
+        if bytes == 0 {
+            bytes = try begin(file, name: name, folder)
+        } else if torn != nil || rewrittenFrom != nil {
+            bytes = try onLog(file.path) { () throws(SystemError) in try Tail.rewrite(file, end) }
+        }
+        try onLog(file.path) { () throws(SystemError) in try folder.syncAll() }
+        let recovery = Recovery(
+            file: file.path, records: end.records, seq: end.seq, bytes: bytes, isNew: size == 0, torn: torn,
+            rewrittenFrom: rewrittenFrom)
+        return (Log(name: name, file: file, seq: end.seq, size: bytes, settled: end.settled), recovery)
+    }
+
+    static func refuseMissing(_ path: String, _ proven: UInt64) throws(JournalError) {
         guard proven > 0 else { return }
         let why = "it is missing, though records up to seq \(proven) were on disk"
         throw JournalError(.damaged(offset: 0, line: nil, why: why), file: path)

@@ -29,7 +29,8 @@ extension Log {
     ///   - fault: why a whole record must not stay; nil when it may.
     ///   - setAside: takes each line that is left out.
     ///   - progress: takes how many bytes of how many are done.
-    /// - Throws: `.newer` when a newer nearhub wrote it, `.io`; then nothing has changed.
+    /// - Throws: `.newer` when a newer nearhub wrote it, `.io`: then the log is as it was. `.unsettled` when the new one is
+    ///   in its place, and a power cut may bring the damaged one back.
     public static func repair(
         directory: String, name: String, proven: UInt64 = 0, fault: (Record) -> String?, setAside: (SetAside) -> Void,
         progress: (UInt64, UInt64) -> Void
@@ -37,12 +38,13 @@ extension Log {
         let path = "\(directory)/\(name).jsonl"
         let (folder, file, size) = try onLog(path) { () throws(SystemError) in
             let file = try LogFile(path, O_RDONLY)
-            return (try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY), file, try file.size())
+            let folder = try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY)
+            // It is kept beside the new one, and whoever looks at it should see what was there.
+            try file.sync()
+            // What the kernel holds of a file that a sync failed on may not be what the disk holds.
+            file.dropCache()
+            return (folder, file, try file.size())
         }
-        // It is kept beside the new one, and whoever looks at it should see what was there.
-        do { try file.sync() } catch { throw JournalError(.io(error), file: path) }
-        // What the kernel holds of a file that a sync failed on may not be what the disk holds.
-        file.dropCache()
         var survey = Survey(name: name)
         var reader = SegmentReader(file, to: size)
         var asides = 0
@@ -56,32 +58,25 @@ extension Log {
         }
         for segment in survey.sort() { try leaveOut(segment, "its number stands on an earlier line too") }
         let kept = onlyFreePath("\(path).damaged-")
-        let records = try onLog(path) { () throws(SystemError) in
+        var rewrite = try onLog(path) { () throws(SystemError) in
             let id = if let known = survey.id { known } else { try LogHead.newID() }
-            var rewrite = try Rewrite(
-                path, name: name, id: id, generation: survey.generation + 1)
-            do throws(SystemError) {
-                for place in survey.records {
-                    let range = place.segment.offset..<(place.segment.offset + place.segment.length)
-                    guard try rewrite.copy(range, of: file) != nil else { throw SystemError("pread", path, code: EIO) }
-                    if rewrite.isFull { try rewrite.flush() }
-                    progress(size / 2 + min(rewrite.size, size) / 2, size)
-                }
-                let upto = max(survey.upto, proven)
-                rewrite.seal(upto: upto, settled: min(survey.settled, upto))
-                try rewrite.finish()
-            } catch {
-                rewrite.abandon()
-                throw error
-            }
-            let records = rewrite.records
-            try rewrite.replace(in: folder, keeping: kept)
-            return records
+            return try Rewrite(path, name: name, id: id, generation: survey.generation + 1)
         }
+        do throws(SystemError) {
+            let upto = max(survey.upto, proven)
+            try survey.copy(of: file, to: &rewrite, upto: upto) { progress(size / 2 + min($0, size) / 2, size) }
+        } catch {
+            rewrite.abandon()
+            throw JournalError(.io(error), file: path)
+        }
+        let records = rewrite.records
+        try rewrite.replace(in: folder, keeping: kept)
         return Repaired(file: path, kept: kept, records: records, setAside: asides, isShort: survey.upto < proven)
     }
 
     /// Gives the log another name, `NAME.jsonl.damaged-N`, so that the next start begins a new one; nothing if it is not there.
+    ///
+    /// - Throws: `.io`: the log has the one name or the other.
     public static func setAside(directory: String, name: String) throws(JournalError) {
         let path = "\(directory)/\(name).jsonl"
         guard unsafe access(path, F_OK) == 0 else { return }
@@ -134,6 +129,21 @@ private struct Survey {
             records.append(Place(seq: seq, segment: bare))
         }
         return nil
+    }
+
+    /// Copies what may go into the new log and ends the gaps in its numbers, on disk.
+    func copy(
+        of file: LogFile, to rewrite: inout Rewrite, upto: UInt64, _ progress: (UInt64) -> Void
+    ) throws(SystemError) {
+        for place in records {
+            guard try rewrite.copy(place.segment.range, of: file) != nil else {
+                throw SystemError("pread", file.path, code: EIO)
+            }
+            try rewrite.flushIfFull()
+            progress(rewrite.size)
+        }
+        rewrite.seal(upto: upto, settled: min(settled, upto))
+        try rewrite.sync()
     }
 
     /// Brings the records into the order of their numbers; gives those whose number was there before.

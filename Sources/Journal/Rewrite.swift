@@ -5,15 +5,19 @@ internal import Glibc
 ///
 /// Until `replace` has renamed it, nothing rests on it: opening a log removes what is left of one.
 struct Rewrite: ~Copyable {
+    /// How much is written before it is synced.
+    private static let heap: UInt64 = 1 << 22
+
     /// The path of the log; the new one is at `path` + `.new` until it takes its place.
     private let path: String
-    /// The new file.
+    /// The new file, under the name that it will have.
     let file: LogFile
     /// How many records were copied.
     private(set) var records: UInt64 = 0
     /// Bytes written and waiting to be.
     var size: UInt64 { written + UInt64(buffer.count) }
     private var written: UInt64 = 0
+    private var synced: UInt64 = 0
     private var buffer: [UInt8] = []
 
     /// Begins one with its head.
@@ -21,7 +25,7 @@ struct Rewrite: ~Copyable {
         self.path = path
         // Never an existing file: it might be the log itself under another name.
         unsafe unlink(path + ".new")
-        file = try LogFile(path + ".new", O_RDWR | O_CREAT | O_EXCL)
+        file = try LogFile(path + ".new", O_RDWR | O_CREAT | O_EXCL, as: path)
         buffer.appendHead(log: name, id: id, generation: generation)
     }
 
@@ -44,14 +48,30 @@ struct Rewrite: ~Copyable {
     }
 
     /// Whether a MiB waits to be written.
-    private(set) var isFull = false
+    private var isFull = false
 
     /// Writes what waits.
     mutating func flush() throws(SystemError) {
+        guard !buffer.isEmpty else { return }
         try file.write(buffer, at: written)
         written += UInt64(buffer.count)
         buffer.removeAll(keepingCapacity: true)
         isFull = false
+    }
+
+    /// Writes what waits, and brings all that is not there yet to disk.
+    mutating func sync() throws(SystemError) {
+        try flush()
+        guard synced < written else { return }
+        try file.sync()
+        synced = written
+    }
+
+    /// Writes a full buffer; and syncs now and then, so that no great heap of it delays the syncs of others.
+    mutating func flushIfFull() throws(SystemError) {
+        guard isFull else { return }
+        try flush()
+        if written - synced >= Self.heap { try sync() }
     }
 
     /// Ends the gaps in the numbers: all that was copied is on disk before anything is written behind.
@@ -60,18 +80,13 @@ struct Rewrite: ~Copyable {
         if settled > 0 { buffer.appendSyncMark(durable: upto, settled: settled) }
     }
 
-    /// Brings all of it to disk; then it may take the log's place.
-    mutating func finish() throws(SystemError) {
-        try flush()
-        try file.syncAll()
-    }
-
-    /// Puts it in the log's place; it is finished.
+    /// Puts it in the log's place, on disk; all of it has been synced.
     ///
     /// - Parameters:
     ///   - folder: the directory, open.
     ///   - kept: the path at which the old log stays; nil to let it go.
-    consuming func replace(in folder: LogFile, keeping kept: String?) throws(SystemError) {
+    /// - Throws: `.io`, then the log is as it was; `.unsettled` when it is the new one, and only its name may be lost.
+    consuming func replace(in folder: LogFile, keeping kept: String?) throws(JournalError) {
         do throws(SystemError) {
             if let kept {
                 try system("link", kept) { unsafe link(path, kept) }
@@ -80,11 +95,11 @@ struct Rewrite: ~Copyable {
             }
             try system("rename", path) { unsafe rename(path + ".new", path) }
         } catch {
-            // The log is as it was.
+            if let kept, error.call != "link" { unsafe unlink(kept) }
             unsafe unlink(path + ".new")
-            throw error
+            throw JournalError(.io(error), file: path)
         }
-        try folder.syncAll()
+        do { try folder.syncAll() } catch { throw JournalError(.unsettled(error, kept: kept), file: path) }
     }
 
     /// Takes it away.

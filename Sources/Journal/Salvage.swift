@@ -23,13 +23,14 @@ struct Salvage {
     ///
     /// - Parameters:
     ///   - proven: the number up to which another log proves that records were on disk.
+    ///   - watch: takes how far it is, in each of two passes.
     ///   - replay: takes each whole record whose number is above all before it.
     ///   - skip: takes every other line, and those of which `replay` throws `.damaged`.
     /// - Returns: where the log ends; nil when there is no whole line in it.
-    /// - Throws: `.newer`, `.io`, and what `replay` throws.
+    /// - Throws: `.newer`, `.io`, and what `watch` and `replay` throw.
     static func through(
-        _ file: LogFile, size: UInt64, name: String, proven: UInt64, replay: (Record) throws(JournalError) -> Void,
-        skip: (SetAside) -> Void
+        _ file: LogFile, size: UInt64, name: String, proven: UInt64, watch: Log.ReadingWatch,
+        replay: (Record) throws(JournalError) -> Void, skip: (SetAside) -> Void
     ) throws(JournalError) -> Walk.End? {
         var salvage = Salvage(path: file.path, name: name)
         salvage.durable = proven
@@ -37,6 +38,7 @@ struct Salvage {
         var survey = SegmentReader(file, to: size)
         var unreadable: Segment?
         while let segment = try survey.next() {
+            try survey.tell(watch)
             guard let line = segment.line else {
                 if segment.unreadable != nil { unreadable = segment }
                 continue
@@ -51,6 +53,7 @@ struct Salvage {
         }
         var reader = SegmentReader(file, to: lastWhole)
         while let segment = try reader.next() {
+            try reader.tell(watch)
             let before = salvage.end.seq
             let why = try salvage.take(segment, replay)
             if let why {

@@ -12,6 +12,9 @@ struct Segment {
     /// The first of its bytes that the disk does not give.
     var unreadable: UInt64?
 
+    /// Where it is in the file.
+    var range: Range<UInt64> { offset..<(offset + length) }
+
     /// What of it this program does not know, for people; nil when it knows it all.
     var newer: String? {
         switch line {
@@ -47,6 +50,8 @@ struct SegmentReader {
 
     /// Whether the kernel is to forget what has been read.
     private let forgets: Bool
+    /// Where somebody is told next how far it is.
+    private var telling: UInt64 = 0
 
     /// Reads from one offset to another.
     ///
@@ -80,6 +85,14 @@ struct SegmentReader {
         guard length > 0 else { return nil }
         unread = unread.upperBound..<unread.upperBound
         return noLine(offset, offset + length, number + 1)
+    }
+
+    /// Tells how far the log is read, now and then.
+    mutating func tell(_ watch: Log.ReadingWatch) throws(JournalError) {
+        let offset = base + UInt64(unread.lowerBound)
+        guard offset >= telling else { return }
+        telling = offset + Self.told
+        try watch(Log.Reading(file: file.path, bytes: offset, size: end))
     }
 
     /// The segment of bytes that are no line.
@@ -130,6 +143,8 @@ struct SegmentReader {
         return length
     }
 
+    /// How much is read from one time that somebody is told to the next.
+    private static let told: UInt64 = 1 << 16
     /// The least that a disk gives or does not.
     private static let page = 4096
 

@@ -46,13 +46,14 @@ struct Walk {
 
     /// Walks through a file, handing each good record to `replay`; up to `proven` another log says that it was on disk.
     static func through(
-        _ file: LogFile, size: UInt64, name: String, proven: UInt64 = 0, forgets: Bool = false,
+        _ file: LogFile, size: UInt64, name: String, proven: UInt64 = 0, forgets: Bool = false, watch: Log.ReadingWatch,
         replay: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> End {
         var walk = Walk(path: file.path, name: name)
         if proven > 0 { walk.durable = proven }
         var reader = SegmentReader(file, to: size, forgets: forgets)
         while let segment = try reader.next() {
+            try reader.tell(watch)
             if let record = try walk.take(segment) { try replay(record) }
         }
         return try walk.finish(size)

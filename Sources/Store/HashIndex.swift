@@ -40,6 +40,11 @@ struct HashIndex {
         if parts[Part.number(tag)].remove(tag << 36 | offset) { count -= 1 }
     }
 
+    /// Puts other offsets in the place of those that it holds.
+    mutating func renew(_ offset: (UInt64) -> UInt64) {
+        for index in parts.indices { parts[index].renew(offset) }
+    }
+
     /// How many keys have their offset at or behind the given one.
     func count(from offset: UInt64) -> Int { parts.reduce(0) { $0 + $1.count(from: offset) } }
 
@@ -98,6 +103,13 @@ private struct Part {
         }
         count -= 1
         return true
+    }
+
+    mutating func renew(_ offset: (UInt64) -> UInt64) {
+        for slot in slots.indices where slots[slot] != 0 {
+            let entry = slots[slot]
+            slots[slot] = entry & ~HashIndex.maximumOffset | offset(entry & HashIndex.maximumOffset)
+        }
     }
 
     func count(from offset: UInt64) -> Int {

@@ -141,6 +141,13 @@ struct Registry {
         apply(.device(old.device), at: offset)
     }
 
+    /// Puts other offsets in the place of all that it holds.
+    mutating func renew(_ offset: (UInt64) -> UInt64) {
+        byId.renew(offset)
+        byName.renew(offset)
+        byCredentialsId.renew(offset)
+    }
+
     private mutating func forgetKey(of id: Text) {
         if let key = profiles[id]?.provisionKey { profileByKey[key] = nil }
     }

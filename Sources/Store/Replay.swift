@@ -1,5 +1,5 @@
 internal import JSON
-public import Journal
+internal import Journal
 internal import Provisioning
 
 extension Registry {
@@ -45,37 +45,5 @@ extension EarlierRecords {
         do { return try body(record) } catch {
             throw JournalError(.damaged(offset: record.offset, line: nil, why: error.description), file: file)
         }
-    }
-}
-
-extension Store {
-    /// What a look at the state finds that changes nothing: `nearhub check`.
-    public struct Inspection: Sendable {
-        /// What the next start would find in each log.
-        public let recoveries: [Recovery]
-        /// How many profiles there are.
-        public let profiles: Int
-        /// How many devices there are.
-        public let devices: Int
-    }
-
-    /// Reads the state without changing anything; a hub may be using it meanwhile.
-    ///
-    /// - Parameter directory: the state directory, whose permissions the caller has checked.
-    /// - Throws: damage, and failures of the disk.
-    public static func inspect(_ directory: String) throws(JournalError) -> Inspection {
-        try checkBothThere(directory)
-        var registry = Registry(seed: 0)
-        let profiles = try Log.verify(directory: directory, name: "profiles") {
-            (record, earlier) throws(JournalError) in try registry.replay(profile: record, earlier)
-        }
-        var content = UpstreamLog.Content()
-        let own = [try verifyUpstream(directory, &content), try verifyAdmin(directory)]
-        let proven = try proven(directory, content, .refuse)
-        let devices = try Log.verify(directory: directory, name: "devices", proven: proven) {
-            (record, earlier) throws(JournalError) in try registry.replay(device: record, earlier)
-        }
-        return Inspection(
-            recoveries: [profiles, devices] + own, profiles: registry.profiles.count, devices: registry.deviceCount)
     }
 }

@@ -7,43 +7,53 @@ extension Store {
     ///
     /// - Parameters:
     ///   - directory: the locked state directory.
-    ///   - progress: takes how many bytes of a log's how many are done.
+    ///   - watch: takes how far each log has been read before.
+    ///   - progress: takes the name of a log that is written anew, and how many bytes of how many are done.
     /// - Returns: what was done.
-    /// - Throws: damage and failures of the disk.
+    /// - Throws: damage, `.noRoom` and failures of the disk.
     public static func compact(
-        _ directory: borrowing StateDirectory, progress: (UInt64, UInt64) -> Void
+        _ directory: borrowing StateDirectory, watch: ReadingWatch = { _ in },
+        progress: @escaping (String, UInt64, UInt64) -> Void = { _, _, _ in }
     ) throws(JournalError) -> [Log.Compacted] {
+        try checkBothThere(directory.path)
         var registry = Registry(seed: 0)
-        var newest: [Text: UInt64] = [:]
         var upstream = UpstreamLog.Content()
         _ = try verifyUpstream(directory.path, &upstream)
-        let cursor = upstream.entry.cursor
-        let profiles = try Log.open(directory: directory.path, name: "profiles") {
-            (record, earlier) throws(JournalError) in
-            try registry.replay(profile: record, earlier)
-            if let id = record.json["profile"]?["id"]?["id"]?.text {
-                newest[id] = record.operation == .put ? record.offset : nil
-            }
+        let proven = try proven(
+            try Log.Snapshot(directory: directory.path, name: "devices"), upstream, .refuse)
+        let profiles = try openProfiles(directory.path, &registry, .refuse, watch).opened.log
+        let devices = try openDevices(directory.path, &registry, .refuse, watch, proven: proven).opened.log
+        let untold = try untoldDeletions(in: devices, upstream.entry.cursor)
+        let compacted = [
+            try profiles.compact(isForced: true, key: LogName.profiles.key, progress: { progress("profiles", $0, $1) }),
+            try devices.compact(
+                isForced: true, key: LogName.devices.key, isLive: { registry.isLive($0, untold) },
+                progress: { progress("devices", $0, $1) }),
+        ]
+        return compacted.compactMap { $0 }
+    }
+
+    /// The address from which on upstream was not told of deletions; the highest when there is no upstream.
+    static func untoldDeletions(in devices: Log, _ cursor: UpstreamCursor) throws(JournalError) -> UInt64 {
+        cursor.target.isEmpty ? .max : try devices.address(of: Log.Place(after: cursor.seq))
+    }
+}
+
+extension Store.LogName {
+    /// The id of what a record is about.
+    var key: @Sendable (JSONValue) -> Text? {
+        switch self {
+        case .profiles: { $0["profile"]?["id"]?["id"]?.text }
+        case .devices: { $0["device"]?["id"]?.text }
         }
-        let devices = try Log.open(directory: directory.path, name: "devices") {
-            (record, earlier) throws(JournalError) in
-            try registry.replay(device: record, earlier)
-        }
-        var compacted: [Log.Compacted] = []
-        if profiles.recovery.records > newest.count {
-            let live = Set(newest.values)
-            compacted.append(try profiles.log.compact(isLive: { live.contains($0.offset) }, progress: progress))
-        }
-        if devices.recovery.records > registry.deviceCount {
-            compacted.append(
-                try devices.log.compact(
-                    isLive: { record in
-                        guard let id = record.json["device"]?["id"]?.text else { return false }
-                        // Upstream has yet to be told that the device is gone.
-                        if record.operation == .delete { return !cursor.target.isEmpty && record.seq > cursor.seq }
-                        return registry.isNewest(id, at: record.offset)
-                    }, progress: progress))
-        }
-        return compacted
+    }
+}
+
+extension Registry {
+    /// Whether a record of devices.jsonl is to stay: a deletion goes once upstream was told, since there is nothing
+    /// before it that it would have to end.
+    func isLive(_ candidate: Log.Candidate, _ untold: UInt64) -> Bool {
+        candidate.operation == .delete
+            ? candidate.address >= untold : isNewest(candidate.id, at: candidate.address)
     }
 }

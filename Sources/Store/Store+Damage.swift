@@ -21,6 +21,7 @@ extension Store {
     /// How many devices are not served because a damaged line may have been about them.
     public var heldBackDevices: Int { registry.heldBack }
 
+    /// A log that was opened, and the damaged lines that were passed over.
     typealias Opened = (opened: (log: Log, recovery: Recovery), damaged: [SetAside])
 
     /// Refuses a state one of whose logs was emptied or deleted: each log proves the other one.
@@ -40,6 +41,7 @@ extension Store {
         return unsafe lstat(path, &info) == 0 ? Int(info.st_size) : 0
     }
 
+    /// Opens profiles.jsonl; a profile that a damaged line may have been about is not there.
     static func openProfiles(
         _ directory: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch
     ) throws(JournalError) -> Opened {
@@ -58,6 +60,7 @@ extension Store {
         return found
     }
 
+    /// Opens devices.jsonl, whose records were on disk up to the number `proven`; holds back what damaged lines may be about.
     static func openDevices(
         _ directory: String, _ registry: inout Registry, _ damage: Damage, _ watch: ReadingWatch, proven: UInt64
     ) throws(JournalError) -> Opened {
@@ -96,7 +99,7 @@ extension Store {
     }
 
     /// Where the index has a device whose newest state cannot be known: no line is there.
-    private static let heldBack = HashIndex.maximumOffset
+    static let heldBack = HashIndex.maximumOffset
 
     /// Opens a log and reads it into a state; again without its damaged lines if that is wanted.
     static func open<Content>(
@@ -105,17 +108,9 @@ extension Store {
         _ replay: (inout Content, Record, EarlierRecords) throws(JournalError) -> Void
     ) throws(JournalError) -> Opened {
         let empty = content
-        var count = 0
-        func take(_ record: Record, _ earlier: EarlierRecords) throws(JournalError) {
-            count += 1
-            if count % 256 == 0 {
-                try watch(Reading(file: earlier.file, bytes: record.offset, size: earlier.size))
-            }
-            try replay(&content, record, earlier)
-        }
         do {
-            let opened = try Log.open(directory: directory, name: name, proven: proven) {
-                (record, earlier) throws(JournalError) in try take(record, earlier)
+            let opened = try Log.open(directory: directory, name: name, proven: proven, watch: watch) {
+                (record, earlier) throws(JournalError) in try replay(&content, record, earlier)
             }
             return (opened, [])
         } catch {
@@ -124,9 +119,10 @@ extension Store {
         content = empty
         var damaged: [SetAside] = []
         let opened = try Log.open(
-            directory: directory, name: name, proven: proven, skippingDamage: { keep($0, in: &damaged) }
+            directory: directory, name: name, proven: proven, watch: watch,
+            skippingDamage: { keep($0, in: &damaged) }
         ) { (record, earlier) throws(JournalError) in
-            try take(record, earlier)
+            try replay(&content, record, earlier)
         }
         return (opened, damaged)
     }
@@ -138,6 +134,7 @@ extension Store {
         damaged[damaged.count - 1].isAttributed = false
     }
 
+    /// The device of a line; throws `.lost` when a damaged line may have been its newest state.
     static func device(in log: Log, at offset: UInt64) throws(JournalError) -> Device {
         if offset == heldBack { throw JournalError(.lost, file: "devices.jsonl") }
         let record = try log.read(at: offset)

@@ -1,5 +1,4 @@
 internal import EventLoop
-internal import JSON
 public import Journal
 internal import Provisioning
 
@@ -19,18 +18,25 @@ struct Compactions {
 
     /// Least length of a log that is written anew without being told to.
     static let leastSize: UInt64 = 1 << 20
+    /// How long the next attempt waits after one that failed, at first and at most.
     static let pauses = (first: Duration.seconds(60), longest: Duration.seconds(3600))
 
+    /// What is known of the logs, by their names.
     var known: [String: Known] = [:]
     /// When the next look may be; nil when nothing was written since the last one.
     var due: Duration?
     /// Logs that somebody wants to be written anew.
     var wanted: [Store.LogName] = []
+    /// Whether somebody was told that the addresses run out.
+    var isNearlyFull = false
     /// Whether the one under way was wanted.
     var isForced = false
+    /// How often somebody wanted it.
     var runs: UInt64 = 0
+    /// What the last wanted one has done so far.
     var outcomes: [(log: String, outcome: Log.Moved)] = []
 
+    /// Nothing is known yet; the logs are looked at after this time.
     init(firstLook: Duration) { due = .monotonic + firstLook }
 }
 
@@ -86,36 +92,47 @@ extension Store {
     /// Something was written: looks at the logs in a second.
     func wroteMore() {
         if compactions.due == nil { compactions.due = .monotonic + .seconds(1) }
+        let limit = Self.addressLimit
+        guard devicesLog.nextAddress > limit / 4 * 3, !compactions.isNearlyFull else { return }
+        compactions.isNearlyFull = true
+        onNearlyFull?(devicesLog.nextAddress, limit)
+    }
+
+    /// Where an address of devices.jsonl is too high for a further line.
+    static var addressLimit: UInt64 { HashIndex.maximumOffset - (1 << 30) + 1 }
+
+    /// Has lines of devices.jsonl addressed by where they are now, once a good part of the addresses is used.
+    ///
+    /// Takes some 0.1 s for a million devices, and is due once in many GiB of changes.
+    private func renewAddresses() {
+        let used = devicesLog.nextAddress
+        guard used > Self.addressLimit / 4, used > 2 * devicesLog.size else { return }
+        let renewed = devicesLog.renewAddresses()
+        // What a damaged line may have been about stays so. All else is in the log, since a compaction keeps it.
+        let new = { renewed($0) ?? Self.heldBack }
+        registry.renew { $0 == Self.heldBack ? $0 : new($0) }
+        changes.renew(new)
+        compactions.isNearlyFull = false
+        // What they know of the log's addresses is known anew behind this.
+        compactions.known[devicesLog.name]?.live = nil
     }
 
     private func begin(_ log: Log, isForced: Bool) {
         compactions.isForced = isForced
         let isDevices = log === devicesLog
         do {
-            let untold = isDevices ? try untoldDeletions() : .max
+            let untold = isDevices ? try Self.untoldDeletions(in: log, upstreamCursor) : .max
             _ = try journal.compact(
-                log, isForced: isForced,
-                key: { isDevices ? $0["device"]?["id"]?.text : $0["profile"]?["id"]?["id"]?.text },
-                // A deletion goes once upstream was told: there is nothing before it that it would have to end.
-                isLive: isDevices ? { [unowned self] in isLive($0, untold) } : nil)
+                log, isForced: isForced, key: isDevices ? LogName.devices.key : LogName.profiles.key,
+                isLive: isDevices ? { [unowned self] in registry.isLive($0, untold) } : nil)
         } catch { moved(log, .failed(error)) }
-    }
-
-    private func isLive(_ candidate: Log.Candidate, _ untold: UInt64) -> Bool {
-        candidate.operation == .delete
-            ? candidate.address >= untold : registry.isNewest(candidate.id, at: candidate.address)
-    }
-
-    /// The address from which on upstream was not told of deletions; the highest when there is no upstream.
-    private func untoldDeletions() throws(JournalError) -> UInt64 {
-        let cursor = upstreamCursor
-        return cursor.target.isEmpty ? .max : try devicesLog.address(of: Log.Place(after: cursor.seq))
     }
 
     /// Takes note of how it ended.
     func moved(_ log: Log, _ outcome: Log.Moved) {
         var known = compactions.known[log.name] ?? .init()
         compactions.due = .monotonic + .seconds(1)
+        if case .shorter = outcome, log === devicesLog { renewAddresses() }
         switch outcome {
         case .shorter(_, let bytes): known.live = (bytes, log.nextAddress)
         case .notWorthwhile(let live): known.live = (live, log.nextAddress)

@@ -3,89 +3,39 @@ public import Journal
 internal import Provisioning
 
 extension Store {
-    /// What a look at one log finds.
-    public struct LogReport: Sendable {
-        /// The log's name, such as `devices`.
-        public let name: String
-        /// What the next start would find; or what is wrong, with file, offset and line.
-        public let result: Result<Recovery, JournalError>
-    }
-
-    /// Reads each log from beginning to end and changes nothing; a hub may be using them meanwhile.
-    ///
-    /// - Parameter directory: the state directory, whose permissions the caller has checked.
-    public static func verify(_ directory: String) -> [LogReport] {
-        var registry = Registry(seed: 0)
-        let profiles = Result { () throws(JournalError) in
-            try Log.verify(directory: directory, name: "profiles") { (record, earlier) throws(JournalError) in
-                try registry.replay(profile: record, earlier)
-            }
-        }
-        var content = UpstreamLog.Content()
-        let upstream = Result { () throws(JournalError) in try verifyUpstream(directory, &content) }
-        let admin = Result { () throws(JournalError) in try verifyAdmin(directory) }
-        let devices = Result { () throws(JournalError) in
-            let proven = try proven(directory, content, .refuse)
-            return try Log.verify(directory: directory, name: "devices", proven: proven) {
-                (record, earlier) throws(JournalError) in
-                try registry.replay(device: record, earlier)
-            }
-        }
-        return [("profiles", profiles), ("devices", devices), ("upstream", upstream), ("admin", admin)].map {
-            LogReport(name: $0.0, result: $0.1)
-        }
-    }
+    /// A log that a repair has written anew, and the lines that it left out.
+    public typealias RepairedLog = (log: Log.Repaired, setAside: [SetAside])
 
     /// Writes each log that is damaged anew, from what of it is whole.
     ///
     /// - Parameters:
     ///   - directory: the locked state directory.
-    ///   - setAside: takes each line that is left out.
-    ///   - progress: takes the name of a log, and how many bytes of how many are done.
-    /// - Returns: what was done; empty when nothing is damaged.
-    /// - Throws: `.newer` and failures of the disk.
+    ///   - watch: takes how far a log has been looked at.
+    ///   - progress: takes the name of a log that is written anew, and how many bytes of how many are done.
+    ///   - repaired: takes what was done, log by log: all that has changed, if an error comes behind it.
+    /// - Throws: `.newer` and failures of the disk; `.unsettled` of a log that was not told of and is written anew.
     public static func repair(
-        _ directory: borrowing StateDirectory, setAside: (SetAside) -> Void,
-        progress: (String, UInt64, UInt64) -> Void
-    ) throws(JournalError) -> [Log.Repaired] {
-        var repaired: [Log.Repaired] = []
+        _ directory: borrowing StateDirectory, watch: ReadingWatch = { _ in },
+        progress: (String, UInt64, UInt64) -> Void = { _, _, _ in }, repaired: (RepairedLog) -> Void
+    ) throws(JournalError) {
         var content = UpstreamLog.Content()
         _ = try? verifyUpstream(directory.path, &content)
-        for report in verify(directory.path) {
+        for report in try verify(directory.path, watch: watch) {
             guard case .failure(let error) = report.result else { continue }
             guard case .damaged = error.kind else { throw error }
             let name = report.name
             let isDevices = name == "devices"
-            let proven = isDevices ? try proven(directory.path, content, .serveRest) : 0
+            let devices = try Log.Snapshot(directory: directory.path, name: "devices")
+            let proven = isDevices ? try proven(devices, content, .serveRest) : 0
+            var setAside: [SetAside] = []
             let log = try Log.repair(
                 directory: directory.path, name: name, proven: proven, fault: { $0.fault(in: name) },
-                setAside: setAside, progress: { progress(name, $0, $1) })
-            repaired.append(log)
+                setAside: { setAside.append($0) }, progress: { progress(name, $0, $1) })
+            repaired((log, setAside))
             // What upstream was told is more than there is now: it is told everything anew.
             let id = isDevices ? try Log.id(directory: directory.path, name: name) : nil
             let isAnother = id != nil && !content.entry.log.isEmpty && content.entry.log != id
             if log.isShort || isAnother { try Log.setAside(directory: directory.path, name: "upstream") }
-        }
-        return repaired
-    }
-}
-
-extension Store {
-    static func verifyUpstream(
-        _ directory: String, _ content: inout UpstreamLog.Content
-    ) throws(JournalError) -> Recovery {
-        var found = UpstreamLog.Content()
-        let recovery = try Log.verify(directory: directory, name: "upstream") { (record, _) throws(JournalError) in
-            try record.orDamaged("\(directory)/upstream.jsonl") { () throws(InvalidRecord) in try found.replay(record) }
-        }
-        content = found
-        return recovery
-    }
-
-    static func verifyAdmin(_ directory: String) throws(JournalError) -> Recovery {
-        var found = Identity.Content()
-        return try Log.verify(directory: directory, name: "admin") { (record, _) throws(JournalError) in
-            try record.orDamaged("\(directory)/admin.jsonl") { () throws(InvalidRecord) in try found.replay(record) }
         }
     }
 }

@@ -119,7 +119,7 @@ extension Store {
         var upstream = UpstreamLog.Content()
         var ups = try openUpstream(directory, damage, &upstream)
         let isWhole = ups.damaged.isEmpty
-        if isWhole, try UpstreamLog.compact(ups.opened.log, records: ups.opened.recovery.records) {
+        if isWhole, try UpstreamLog.compact(ups.opened.log) {
             upstream = UpstreamLog.Content()
             ups = try openUpstream(directory, damage, &upstream)
         }
@@ -154,14 +154,14 @@ extension Store {
     ///
     /// - Throws: when it speaks of another device log than the one that is there.
     static func proven(
-        _ directory: String, _ content: UpstreamLog.Content, _ damage: Damage
+        _ devices: Log.Snapshot, _ content: UpstreamLog.Content, _ damage: Damage
     ) throws(JournalError) -> UInt64 {
         let entry = content.entry
         guard !entry.log.isEmpty else { return 0 }
-        if let id = try Log.id(directory: directory, name: "devices"), id != entry.log {
+        if let id = try devices.id(), id != entry.log {
             if damage == .serveRest { return 0 }
             let why = "it is another log than the one of which upstream.jsonl speaks"
-            throw JournalError(.damaged(offset: 0, line: 1, why: why), file: "\(directory)/devices.jsonl")
+            throw JournalError(.damaged(offset: 0, line: 1, why: why), file: devices.path)
         }
         return max(entry.devices, entry.cursor.seq)
     }

@@ -22,6 +22,9 @@ public final class Store {
     let journal: Journal
     /// Called when a log has been written anew while it was used, or could not be; of failures in a row only with the first.
     public var onCompaction: ((String, Log.Moved) -> Void)?
+    /// Called when devices.jsonl has used three quarters of its addresses, with how many bytes of how many: it will be full,
+    /// unless a compaction gives them back.
+    public var onNearlyFull: ((UInt64, UInt64) -> Void)?
     var compactions: Compactions
     /// Called when the disk takes no writes any more, and with nil when it takes them again.
     public var onSuspension: ((Journal.Suspension?) -> Void)?
@@ -35,7 +38,7 @@ public final class Store {
     var registry: Registry
     private var gate = ReplyGate()
     var windows: RepeatWindows
-    private(set) var changes = Changes()
+    var changes = Changes()
     private var marks: Marks
     private var marksDue: Duration?
 
@@ -60,7 +63,8 @@ public final class Store {
         var registry = Registry(seed: random.next())
         let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage, watch)
         let own = try Self.openOwn(directory.path, damage)
-        let proven = try Self.proven(directory.path, own.upstream.content, damage)
+        let proven = try Self.proven(
+            try Log.Snapshot(directory: directory.path, name: "devices"), own.upstream.content, damage)
         let (devices, damagedDevices) = try Self.openDevices(
             directory.path, &registry, damage, watch, proven: proven)
         self.registry = registry
@@ -128,8 +132,8 @@ public final class Store {
     ///   - now: milliseconds since 1970.
     /// - Throws: `.lineTooLong`, `.suspended` and the like; then nothing has changed.
     public func put(_ device: Device, now: Int64) throws(JournalError) {
-        guard devicesLog.nextAddress < HashIndex.maximumOffset - (1 << 30) else {
-            throw JournalError(.exhausted, file: "devices.jsonl")
+        guard devicesLog.nextAddress < Self.addressLimit else {
+            throw JournalError(.full(limit: Self.addressLimit), file: "devices.jsonl")
         }
         let old = try find(.id(device.id))
         if let old { try noteName(old.device, is: device.name, now) } else { try checkReserve() }

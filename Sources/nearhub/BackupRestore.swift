@@ -30,8 +30,8 @@ struct BackupCommand: ParsableCommand {
             throw Failure(.usage, "backup", "an archive is nothing for a terminal", "redirect stdout or name a file")
         }
         let directory = try state.directory(options)
-        let found = try inProgress("backup") { (progress) throws(BackupError) in
-            try Backup.write(directory, to: file) { progress.show($0, of: $1) }
+        let found = try inProgress("backup") { progress in
+            try Backup.write(directory, to: file) { progress.show($1, of: $2, $0) }
         }
         let counts = "\(found.profiles) profiles, \(found.devices) devices"
         guard file != "-" else { return Output.complain("nearhub: backup: \(counts)") }
@@ -67,8 +67,8 @@ struct RestoreCommand: ParsableCommand {
     }
 
     func run() throws {
-        let found = try inProgress("restore") { (progress) throws(BackupError) in
-            try Restore.read(file, into: state, replacing: replaceGateway) { progress.show($0, of: $1) }
+        let found = try inProgress("restore") { progress in
+            try Restore.read(file, into: state, replacing: replaceGateway) { progress.show($1, of: $2, $0) }
         }
         guard json else { return try Output.write("\(state): \(found.profiles) profiles, \(found.devices) devices") }
         try Output.write(
@@ -77,15 +77,6 @@ struct RestoreCommand: ParsableCommand {
                 .init(name: "gateway", value: .text(replaceGateway ? "replaced" : "new")),
             ]))
     }
-}
-
-/// Runs a body that shows its progress, and takes the line away at its end.
-private func inProgress<Result>(
-    _ what: String, _ body: (inout Progress) throws(BackupError) -> Result
-) throws(Failure) -> Result {
-    var progress = Progress(what)
-    defer { progress.end() }
-    do { return try body(&progress) } catch { throw Failure(error) }
 }
 
 extension BackupContents {

@@ -20,7 +20,9 @@ struct Check: ParsableCommand {
     @Flag(help: "Write one JSON document.") var json = false
 
     func run() throws {
-        let lines = try Daemon.check(options.serveOptions)
+        let lines = try inProgress("check") { progress in
+            try Daemon.check(options.serveOptions) { progress.show($1, of: $2, $0) }
+        }
         guard json else { return try Output.write(lines.joined(separator: "\n")) }
         let checked = JSONValue.array(lines.map { .text(Text($0)) })
         try Output.write(.object(JSONObject([.init(name: "checked", value: checked)])))

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Backup
 internal import ControlClient
 internal import Daemon
 internal import Glibc
@@ -16,6 +17,8 @@ func runCommandLine() -> Never {
     } catch let error as ControlError {
         Failure(error).end()
     } catch let error as DaemonError {
+        Failure(error).end()
+    } catch let error as BackupError {
         Failure(error).end()
     } catch {
         // What is left comes from ArgumentParser: wrong usage, or help, the version and plain exit codes.

@@ -29,7 +29,9 @@ struct LogVerify: ParsableCommand {
     @Flag(help: "Write one JSON document.") var json = false
 
     func run() throws {
-        let verdicts = try Daemon.verifyLogs(state)
+        let verdicts = try inProgress("log verify") { progress in
+            try Daemon.verifyLogs(state) { progress.show($1, of: $2, $0) }
+        }
         if json {
             let logs = verdicts.map { verdict in
                 JSONValue.object(
@@ -72,16 +74,17 @@ struct LogRepair: ParsableCommand {
     var state = ServeOptions.defaultStateDirectory
 
     func run() throws {
-        var asides: [String] = []
-        var progress = Progress("log repair")
-        let repaired: [String]
-        do {
-            defer { progress.end() }
-            repaired = try Daemon.repairLogs(
-                state, setAside: { asides.append($0) }, progress: { progress.show($0, of: $1) })
+        var isWhole = true
+        var written: (any Error)?
+        try inProgress("log repair") { progress in
+            try Daemon.repairLogs(state, progress: { progress.show($1, of: $2, $0) }) { lines in
+                progress.end()
+                isWhole = false
+                do { try Output.write(lines.joined(separator: "\n")) } catch { written = error }
+            }
         }
-        for line in asides + repaired { try Output.write(line) }
-        if repaired.isEmpty { try Output.write("\(state): no log is damaged, nothing was changed") }
+        if let written { throw written }
+        if isWhole { try Output.write("\(state): no log is damaged, nothing was changed") }
     }
 }
 
@@ -112,9 +115,9 @@ struct LogCompact: ParsableCommand {
     }
 
     private func stopped(_ state: String) throws -> [String] {
-        var progress = Progress("log compact")
-        defer { progress.end() }
-        let compacted = try Daemon.compactLogs(state) { progress.show($0, of: $1) }
+        let compacted = try inProgress("log compact") { progress in
+            try Daemon.compactLogs(state) { progress.show($1, of: $2, $0) }
+        }
         return compacted.isEmpty ? ["\(state): nothing is replaced, nothing was changed"] : compacted
     }
 
@@ -122,9 +125,9 @@ struct LogCompact: ParsableCommand {
     private func running() throws -> [String]? {
         let hub = try options.hub()
         guard (try? hub.status()) != nil else { return nil }
-        var progress = Progress("log compact")
-        defer { progress.end() }
-        let logs = try hub.compactLogs(pause: { usleep(100_000) }, progress: { progress.show($0, of: $1) })
+        let logs = try inProgress("log compact") { progress in
+            try hub.compactLogs(pause: { usleep(100_000) }, progress: { progress.show($0, of: $1) })
+        }
         if let log = logs.first(where: { $0.failure != nil }) {
             throw Failure(
                 log.isDamaged ? .damagedData : .inputOutput, "log compact",

@@ -13,6 +13,8 @@ import threading
 
 import pytest
 
+import faultline
+import journal
 from harness import Hub, binary, canary
 
 NAMES = ["devices.jsonl", "profiles.jsonl"]
@@ -132,6 +134,41 @@ def test_a_backup_of_a_running_hub_has_all_that_was_answered(hub, profile, hubs)
             expect_all(other, promised)
             assert other.provision(profile.request("meter-0-0")).json["credentialsValue"] == promised["meter-0-0"]
             other.stop()
+
+
+def test_backups_one_after_the_other_hold_exactly_what_they_say(hub, profile):
+    """What was inspected is what is copied, whatever comes or is put in a log's place meanwhile."""
+    generations = set()
+    with Load(hub, profile) as load:
+        while len(load.answered) < 200:
+            pass_time(0.01)
+        device = hub.device("meter-0-0")["id"]["id"]
+        for number in range(12):
+            hub.ask("POST", f"/api/plugins/telemetry/DEVICE/{device}/attributes/SERVER_SCOPE", {"note": number})
+            promised = load.answered.keys() | set()
+            hub.ask("POST", "/api/nearhub/log/compact")
+            file = hub.directory / f"backup-{number}.tar"
+            done = hub.cli("backup", file, "--json")
+            assert done.code == 0, done
+            copy = hub.directory / f"copy-{number}"
+            copy.mkdir()
+            with tarfile.open(file) as tar:
+                tar.extractall(copy, filter="data")
+            log = journal.read(copy / "devices.jsonl")
+            assert log.torn == b"" and done.json["devices"] == len(log.devices)
+            assert log.devices.keys() >= promised
+            generations.add(log.marks("head")[0]["gen"])
+    assert len(generations) > 3, "hardly a compaction"
+
+
+def test_a_restore_whose_name_could_not_be_synced_says_where_it_is(hub, state):
+    path = hub.directory / "archive.tar"
+    path.write_bytes(archive(state))
+    place = hub.directory / "restored"
+    rules = faultline.environment(hub.directory, rules=f"fsync/{hub.directory.name}:*:EIO")
+    done = hub.cli("restore", path, "--state", place, environment=rules)
+    assert done.code == 74 and f"the state is restored in {place}" in done.err and "power cut" in done.err, done
+    assert hub.cli("check", "--state", place).code == 0
 
 
 def pass_time(seconds: float):

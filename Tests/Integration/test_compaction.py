@@ -1,5 +1,6 @@
 """Logs are written anew while the hub serves: nobody notices, whatever the disk does or whoever pulls the plug."""
 
+import concurrent.futures
 import contextlib
 import random
 import shutil
@@ -172,6 +173,60 @@ def test_a_disk_that_takes_no_new_log_leaves_the_old_one_in_charge(hubs, rule):
     hub.kill9()
     hub.start()
     check(hub, ids, load.promised, 3)
+
+
+@pytest.mark.parametrize("name", ("devices.jsonl", "devices.jsonl.new", "."))
+def test_without_a_free_descriptor_the_hub_goes_on(hubs, name):
+    """Whatever is opened is opened before the new log has its name: then the old one could still be kept."""
+    hub = hubs()
+    rules = hub.directory / "rules"
+    rules.write_text("")
+    hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(rules)}
+    hub.start()
+    profile = hub.create_profile()
+    ids = fill(hub, profile)
+    rules.write_text(f"open/{name}:*:EMFILE")
+    outcome = compacted(hub)["devices"]
+    assert ("bytes" in outcome) == (name == "devices.jsonl"), outcome
+    rules.write_text("# some are free again")
+    assert not list(hub.state.glob("*.new"))
+    assert hub.provision(profile.request("late")).json["status"] == "SUCCESS"
+    assert "bytes" in compacted(hub)["devices"] or name == "devices.jsonl"
+    hub.kill9()
+    hub.start()
+    check(hub, ids, {}, 3)
+    assert hub.device("late") is not None
+
+
+def test_the_new_log_is_synced_once_where_nothing_comes_meanwhile(hubs):
+    hub = hubs()
+    trace = hub.directory / "trace"
+    hub.environment |= faultline.environment(hub.state, trace)
+    hub.start()
+    fill(hub, hub.create_profile())
+    eventually(lambda: hub.status()["journal"]["state"] == "writing", 5)
+    assert "bytes" in compacted(hub)["devices"]
+    events = [event for event in faultline.read(trace) if event.path.endswith("/devices.jsonl.new")]
+    last = max(index for index, event in enumerate(events) if event.kind == faultline.WRITE)
+    syncs = [index for index, event in enumerate(events) if event.kind == faultline.SYNC_BEGIN]
+    assert len(syncs) == 1 and syncs[0] > last, [str(event) for event in events]
+    assert events[-1].kind == faultline.RENAME
+
+
+def test_a_hub_that_is_started_anew_meanwhile_has_not_done_it(hubs):
+    hub = hubs()
+    hub.environment |= faultline.environment(hub.state, rules="sync/devices.jsonl.new:*:delay=60000")
+    hub.start()
+    ids = fill(hub, hub.create_profile())
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        run = pool.submit(hub.cli, "log", "compact")
+        eventually(lambda: compaction(hub)["running"], 20)
+        hub.kill9()
+        hub.environment.pop("FAULT_RULES")
+        hub.start()
+        ended = run.result(30)
+    assert ended.code in (74, 75) and ended.err and not ended.out.strip(), ended
+    check(hub, ids, {}, 3)
 
 
 def test_a_record_that_cannot_be_read_ends_a_compaction_and_changes_nothing(hubs):

@@ -1,7 +1,13 @@
 """`nearhub log verify` and `nearhub log repair`: damage is named, and what is whole serves again."""
 
+import contextlib
+import os
 import re
+import subprocess
 
+import pytest
+
+import faultline
 import journal
 
 DEVICES = 6
@@ -114,3 +120,95 @@ def test_a_stopped_hub_is_compacted(hub, profile):
     assert hub.attributes("d1")["note"] == 19
     for name, answer in answers.items():
         assert hub.provision(profile.request(name)).json["credentialsValue"] == answer["credentialsValue"]
+
+
+def replace_often(hub, name, times=20):
+    device = hub.device(name)["id"]["id"]
+    for number in range(times):
+        hub.ask("POST", f"/api/plugins/telemetry/DEVICE/{device}/attributes/SERVER_SCOPE", {"note": number})
+
+
+@pytest.mark.parametrize("command", ("repair", "compact"))
+def test_a_name_that_could_not_be_synced_is_said_to_be_in_doubt(hub, profile, command):
+    """The new log has its name then, and only a power cut could take it away: who reads the error must know."""
+    provisioned(hub, profile)
+    replace_often(hub, "d1")
+    hub.stop()
+    if command == "repair":
+        spoil(hub, 2)
+    before = (hub.state / "devices.jsonl").read_bytes()
+    # The name of the damaged log that is kept is synced first; opening the logs syncs their directory, too.
+    number = 2 if command == "repair" else 3
+    rules = faultline.environment(hub.state, rules=f"fsync/{hub.state.name}:{number}:EIO")
+    run = hub.cli("log", command, "--state", hub.state, environment=rules)
+    assert run.code == 74 and "is written anew" in run.err and "power cut may bring the old one back" in run.err, run
+    kept = re.search(r"devices\.jsonl\.damaged-\d+", run.err)
+    assert (kept is not None) == (command == "repair")
+    if kept:
+        assert (hub.state / kept[0]).read_bytes() == before
+    assert (hub.state / "devices.jsonl").read_bytes() != before
+    assert hub.cli("log", "verify", "--state", hub.state).code == 0
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ("fsync/state:1:EIO", "sync/devices.jsonl:1:EIO", "write/devices.jsonl.new:1:ENOSPC", "rename/devices.jsonl:1:EIO"),
+)
+def test_a_repair_that_fails_before_has_changed_nothing(hub, profile, rule):
+    provisioned(hub, profile)
+    hub.stop()
+    spoil(hub, 2)
+    before = faultline.snapshot(hub.state)
+    rules = faultline.environment(hub.state, rules=rule.replace("/state:", f"/{hub.state.name}:"))
+    run = hub.cli("log", "repair", "--state", hub.state, environment=rules)
+    assert run.code == 74 and "written anew" not in run.out + run.err, run
+    after = faultline.snapshot(hub.state)
+    assert {name: data for name, (_, data) in after.items() if name != "/lock"} == {
+        name: data for name, (_, data) in before.items() if name != "/lock"
+    }
+
+
+def test_what_was_repaired_is_told_although_another_log_fails(hub, profile):
+    """Which lines are lost is printed once and never again: the log is whole afterwards."""
+    provisioned(hub, profile)
+    hub.stop()
+    for name in ("profiles.jsonl", "devices.jsonl"):
+        path = hub.state / name
+        data = bytearray(path.read_bytes())
+        data[journal.read(path).records[0].offset + 60] ^= 0x04
+        path.write_bytes(data)
+    rules = faultline.environment(hub.state, rules="write/devices.jsonl.new:*:ENOSPC")
+    run = hub.cli("log", "repair", "--state", hub.state, environment=rules)
+    assert run.code == 74 and "devices.jsonl" in run.err
+    assert "profiles.jsonl: line 2 at byte" in run.out and "0 records, 1 lines set aside" in run.out
+
+
+@pytest.fixture
+def small_disk(hub):
+    """A disk of 2 MiB under a stopped hub, for those who may mount one."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", hub.state]
+    hub.stop()
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, timeout=10).returncode != 0:
+        pytest.skip("only a root that may mount has a small disk")
+    yield hub.start()
+    with contextlib.suppress(AttributeError):
+        hub.stop()
+    subprocess.run(["umount", hub.state], check=True, timeout=10)
+
+
+def test_a_compaction_without_room_says_how_much_it_takes(small_disk):
+    hub = small_disk
+    provisioned(hub, hub.create_profile())
+    replace_often(hub, "d1")
+    hub.stop()
+    filler = hub.state / "filler"
+    filler.write_bytes(b"x" * 1_200_000)
+    before = faultline.snapshot(hub.state)
+    run = hub.cli("log", "compact", "--state", hub.state)
+    found = re.search(r"takes (\d+) bytes of free disk, and (\d+) are free", run.err)
+    assert run.code == 74 and found and int(found[1]) > 1 << 20 > int(found[2]), run
+    assert {name: file for name, file in faultline.snapshot(hub.state).items() if name != "/lock"} == {
+        name: file for name, file in before.items() if name != "/lock"
+    }
+    filler.unlink()
+    assert hub.cli("log", "compact", "--state", hub.state).code == 0

@@ -61,7 +61,7 @@ struct CatchUpTests {
         let dead = try log.put("x")
         for id in ["y", "x"] { try log.put(id) }
         try journal.flush()
-        let request = Compaction.Request(
+        let request = CompactionRequest(
             name: log.name, addresses: log.addresses, end: log.size, seq: log.durableSeq, isForced: true,
             key: { $0["device"]?["id"]?.text }, asks: true)
         let job = try Compaction(request, log.file, report: try Wakeup()) { error in fatalError("\(error)") }

@@ -31,7 +31,7 @@ struct CompactionTests {
     }
 
     private func compact() throws -> [Log.Compacted] {
-        try Store.compact(try StateDirectory.open(directory.path)) { _, _ in }
+        try Store.compact(try lock(directory))
     }
 
     @Test func `what is live stays, what is replaced goes, and numbers go on`() throws {
@@ -79,6 +79,31 @@ struct CompactionTests {
         #expect(try compact().count == 2)
         let store = try openStore(directory)
         #expect(store.deviceCount == 20 && !directory.names.contains { $0.hasSuffix(".new") })
+    }
+
+    @Test func `a device log that is older than its witness is not compacted`() throws {
+        try make()
+        let old = try directory.bytes("devices.jsonl")
+        do {
+            let store = try openStore(directory)
+            try store.put(device("late", name: "late", token: "late"), now: 1)
+            try store.close()
+        }
+        try directory.put(old, "devices.jsonl")
+        #expect(throws: JournalError.self) { try compact() }
+        #expect(try directory.bytes("devices.jsonl") == old)
+    }
+
+    @Test func `how far it is is told of all passes`() throws {
+        try make()
+        var read: Set<String> = []
+        var told: [String: (done: UInt64, total: UInt64)] = [:]
+        let compacted = try Store.compact(
+            try lock(directory), watch: { read.insert(String($0.name)) },
+            progress: { told[$0] = ($1, $2) })
+        #expect(read == ["profiles.jsonl", "devices.jsonl"])
+        #expect(told["devices"]?.total == compacted[1].bytesBefore * 2)
+        for (done, total) in told.values { #expect(done == total) }
     }
 
     @Test func `without room the old log stays`() async {

@@ -1,11 +1,11 @@
 internal import EventLoop
 internal import Glibc
 internal import JSON
-internal import Journal
 internal import Provisioning
 internal import TestSupport
 internal import Testing
 
+@testable internal import Journal
 @testable internal import Store
 
 @Suite("Compaction of a store in use")
@@ -127,5 +127,70 @@ struct OnlineCompactionTests {
         guard case .shorter(let before, let after)? = outcomes.first else { Issue.record("nothing happened"); return }
         #expect(before > 1 << 20 && after < before * 2 / 5)
         for id in 0..<300 { #expect(try store.device(id: Text("i\(id)"))?.credentials.id == Text("t\(id) 2")) }
+    }
+
+    /// As if 40 GiB had been appended since the start: the index could not hold addresses above 64 GiB.
+    @Test func `addresses do not run out, however much is written between two starts`() throws {
+        let store = try openStore(directory)
+        let loop = try EventLoop()
+        try loop.add(Timer(every: .milliseconds(1)) {})
+        try loop.add(store)
+        store.devicesLog.addresses.append(40 << 30, at: store.devicesLog.size)
+        try store.put(profile("p"), now: 1)
+        var tokens: [Int: Text] = [:]
+        func put(_ id: Int, _ text: String) throws {
+            let token = Text(text)
+            tokens[id] = token
+            try store.put(device(Text("i\(id)"), name: Text("D\(id)"), token: token), now: 1)
+        }
+        for round in 0..<3 { for id in 0..<200 { try put(id, "t\(id) \(round)") } }
+        try store.journal.flush()
+        #expect(store.devicesLog.nextAddress > 40 << 30)
+        store.compact()
+        // Longer where other tests take the processors: the compaction's thread is the last to get one.
+        let deadline = Duration.monotonic + .seconds(120)
+        var number = 0
+        while store.compactionStatus.isRunning, .monotonic < deadline {
+            // Some of these are not on disk yet when the log is replaced.
+            number += 1
+            if number < 1000 { try put(number % 300, "late \(number)") }
+            try loop.turn()
+        }
+        #expect(store.devicesLog.nextAddress < 1 << 30 && store.devicesLog.addresses.count == 1)
+        for (id, token) in tokens {
+            #expect(try store.device(id: Text("i\(id)"))?.credentials.id == token)
+            #expect(try store.device(holding: token)?.id == Text("i\(id)"))
+        }
+        for id in 0..<300 { try put(id, "last \(id)") }
+        try store.close()
+        for (id, token) in tokens { #expect(try store.device(id: Text("i\(id)"))?.credentials.id == token) }
+    }
+
+    @Test func `a log without addresses refuses changes, having said so before, until it is written anew`() throws {
+        let store = try openStore(directory)
+        let loop = try EventLoop()
+        try loop.add(Timer(every: .milliseconds(1)) {})
+        try loop.add(store)
+        var warnings: [UInt64] = []
+        store.onNearlyFull = { used, _ in warnings.append(used) }
+        try store.put(profile("p"), now: 1)
+        try store.put(device("i1", name: "D1", token: "t1"), now: 1)
+        try store.journal.flush()
+        store.devicesLog.addresses.append(Store.addressLimit - 200, at: store.devicesLog.size)
+        try store.put(device("i1", name: "D1", token: "t2"), now: 1)
+        let error = #expect(throws: JournalError.self) {
+            try store.put(device("i1", name: "D1", token: "t3"), now: 1)
+        }
+        #expect(error?.kind == .full(limit: 63 << 30))
+        #expect(error?.description.contains("63 GiB") == true)
+        try store.journal.flush()
+        try loop.turn()
+        #expect(warnings.count == 1 && warnings[0] > 48 << 30)
+        store.compact()
+        let deadline = Duration.monotonic + .seconds(120)
+        while store.compactionStatus.isRunning, .monotonic < deadline { try loop.turn() }
+        try store.put(device("i1", name: "D1", token: "t3"), now: 1)
+        try store.close()
+        #expect(try store.device(id: "i1")?.credentials.id == "t3")
     }
 }

@@ -103,8 +103,8 @@ struct UpstreamLogTests {
         try directory.put(old, "devices.jsonl")
         #expect(throws: JournalError.self) { try openStore(directory) }
         #expect(throws: JournalError.self) { try Store.inspect(directory.path) }
-        let repaired = try Store.repair(
-            try StateDirectory.open(directory.path), setAside: { _ in }, progress: { _, _, _ in })
+        var repaired: [Log.Repaired] = []
+        try Store.repair(try lock(directory)) { log, _ in repaired.append(log) }
         #expect(repaired.map(\.isShort) == [true])
         let again = try openStore(directory)
         #expect(again.deviceCount == 1)
@@ -138,8 +138,8 @@ struct UpstreamLogTests {
         try upstream.note(nil, of: "a", at: 1)
         try journal.flush()
         let before = upstream.content
-        #expect(try !UpstreamLog.compact(log, records: 33))
-        #expect(try UpstreamLog.compact(log, records: 33, smallest: 0))
+        #expect(try !UpstreamLog.compact(log))
+        #expect(try UpstreamLog.compact(log, smallest: 0))
         var after = UpstreamLog.Content()
         let recovery = try Store.verifyUpstream(directory.path, &after)
         #expect(recovery.records == 2 && recovery.seq == 33)
@@ -160,7 +160,7 @@ struct UpstreamLogTests {
             try journal.flush()
             let before = try directory.bytes("upstream.jsonl")
             FileSizeLimit.set(100)
-            #expect(try !UpstreamLog.compact(log, records: 30, smallest: 0))
+            #expect(try !UpstreamLog.compact(log, smallest: 0))
             FileSizeLimit.set(nil)
             #expect(try directory.bytes("upstream.jsonl") == before)
             #expect(!directory.names.contains { $0.hasSuffix(".new") })

@@ -1,7 +1,5 @@
-public import Journal
-
-extension Store {
-    /// How far a log has been read when the state is opened.
+extension Log {
+    /// How far a log has been read.
     public struct Reading: Sendable {
         /// The path of the log.
         public let file: String
@@ -12,8 +10,10 @@ extension Store {
 
         /// 0 to 100.
         public var percent: UInt64 { size == 0 ? 100 : min(bytes, size) * 100 / size }
+        /// The name of the file.
+        public var name: Substring { file.split(separator: "/").last ?? "" }
     }
 
-    /// Takes how far it is; throws to end it, `.stopped` for instance.
+    /// Takes how far it is, every 64 KiB; throws to end it, `.stopped` for instance.
     public typealias ReadingWatch = (Reading) throws(JournalError) -> Void
 }
