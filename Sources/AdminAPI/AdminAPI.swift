@@ -83,7 +83,11 @@ public final class AdminAPI {
             response = try route.action(self)(Call(request: request, ids: ids, now: Duration.sinceEpoch.milliseconds))
         } catch { response = error.response }
         store.whenDurable { [self] failure in
-            guard let failure else { return reply(response) }
+            guard let failure else {
+                guard request.path.hasPrefix("/api/nearhub/upstream/") else { return reply(response) }
+                // What was decided about upstream is in a log of its own.
+                return store.whenNoted { failure in reply(failure.map { .notStored($0) } ?? response) }
+            }
             // What it changed is undone; what it only saw may be, so it is looked up anew.
             if request.method == "GET" { answer(request, reply) } else { reply(.notStored(failure)) }
         }

@@ -67,6 +67,7 @@ final class Hub {
                 try loop.add(Timer(every: interval) { [notifier] in notifier.notify("WATCHDOG=1") })
             }
             try loop.add(store)
+            try loop.add(store.upstream)
             try loop.add(audit)
         }
         logger.notice(

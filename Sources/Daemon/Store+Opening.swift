@@ -18,7 +18,11 @@ extension Store {
                 _exit(ExitStatus.inputOutput.rawValue)
             }
         } catch { throw DaemonError(error) }
-        onSuspension = Self.tell(logger)
+        onSuspension = Self.tell(
+            logger, "what was not on disk is taken back, changes are refused with STORAGE, all else goes on",
+            again: "changes are accepted")
+        upstream.onSuspension = Self.tell(
+            logger, "upstream is told of nothing, all else goes on", again: "upstream is told on")
         onCompaction = { name, outcome in
             switch outcome {
             case .shorter(let before, let bytes):
@@ -58,21 +62,19 @@ extension Store {
     }
 
     /// Says when the disk ceases to take writes, and when it takes them again: one line each.
-    private static func tell(_ logger: Logger) -> (Journal.Suspension?) -> Void {
+    private static func tell(
+        _ logger: Logger, _ consequence: String, again: String
+    ) -> (Journal.Suspension?) -> Void {
         var began = Duration.monotonic
         return { suspension in
             guard let suspension else {
                 let seconds = (.monotonic - began).components.seconds
-                return logger.notice("the disk takes writes again after \(seconds) s: changes are accepted")
+                return logger.notice("the disk takes writes again after \(seconds) s: \(again)")
             }
             began = .monotonic
             let what = suspension.isFull ? "the disk is full" : "the disk takes no writes"
             let interval = Journal.retryInterval.components.seconds
-            logger.error(
-                """
-                \(what): \(suspension.error); what was not on disk is taken back, changes are refused with STORAGE, all \
-                else goes on; tried again every \(interval) s
-                """)
+            logger.error("\(what): \(suspension.error); \(consequence); tried again every \(interval) s")
         }
     }
 }

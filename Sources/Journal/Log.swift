@@ -33,7 +33,7 @@ public final class Log {
     /// The number up to which marks prove that records are on disk.
     public private(set) var provenSeq: UInt64
     /// The last number that a sync has returned for.
-    private var syncedSeq: UInt64
+    public private(set) var syncedSeq: UInt64
     /// Whether something was written that was not synced.
     private var hasUnsynced = false
     /// Whether the batch that is being written is to be synced.

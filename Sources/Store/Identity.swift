@@ -37,11 +37,6 @@ struct Identity {
         try write(at: now)
     }
 
-    /// Writes the id again if what was not on disk has been taken back.
-    func rewrite(at now: Int64) throws(JournalError) {
-        if log.seq == 0 { try write(at: now) }
-    }
-
     private func write(at now: Int64) throws(JournalError) {
         _ = try log.append(.put, at: now) { json in
             json.name("hub")

@@ -13,15 +13,17 @@ extension Store {
     /// What is to be remembered of devices and upstream, by their ids.
     public var syncStates: [Text: SyncState] { upstream.content.states }
 
-    /// Writes how far upstream was told; not synced at once.
-    public func note(_ cursor: UpstreamCursor, now: Int64) throws(JournalError) {
-        try upstream.note(cursor, of: devicesLog, devicesId, at: now)
-    }
+    /// That the disk takes nothing of what is noted of upstream at present; it is written once the disk does again.
+    public var upstreamSuspension: Journal.Suspension? { upstream.journal.suspension }
 
-    /// Writes the state of a device; nil when there is nothing to remember any more; not synced at once.
-    public func note(_ state: SyncState?, of device: Text, now: Int64) throws(JournalError) {
-        try upstream.note(state, of: device, at: now)
-    }
+    /// Remembers how far upstream was told; written behind all states noted so far, not synced at once.
+    public func note(_ cursor: UpstreamCursor) { upstream.note(cursor) }
+
+    /// Remembers the state of a device; nil when there is nothing to remember any more; not synced at once.
+    public func note(_ state: SyncState?, of device: Text) { upstream.note(state, of: device) }
+
+    /// Calls `reply` with nil when all that was noted is on disk, or with the reason why it is not yet.
+    public func whenNoted(_ reply: @escaping (JournalError?) -> Void) { upstream.whenSynced(reply) }
 
     /// A line of devices.jsonl as upstream sees it.
     public enum DeviceLine {
@@ -69,13 +71,12 @@ extension Store {
     public func mayHave(_ device: Text) -> Bool { !registry.byId.candidates(device.utf8).isEmpty }
 
     /// Remembers by which name upstream knows a device that gets another one: not every dialect can say so there.
-    func noteName(_ device: Device, is new: Text, _ now: Int64) throws(JournalError) {
+    func noteName(_ device: Device, is new: Text, _ now: Int64) {
         guard device.name != new, device.provisioned != nil, !upstreamCursor.target.isEmpty else { return }
         var state = syncStates[device.id] ?? SyncState(.confirmed, seq: 0, since: now)
         guard state.name == nil, state.formerName == nil else { return }
         state.formerName = device.name
-        try note(state, of: device.id, now: now)
-        syncUpstream()
+        note(state, of: device.id)
     }
 
     /// The newest state of a device that is on disk, and the number of its line; nil when there is none.
@@ -89,9 +90,6 @@ extension Store {
         guard let found = try find(.id(device.id)) else { return 0 }
         return try devicesLog.read(at: found.offset).seq
     }
-
-    /// Has upstream.jsonl synced with the next group, for what must not be lost.
-    public func syncUpstream() { upstream.log.wantsSync = true }
 
     /// How many devices have their newest line behind a place; goes through the index in memory.
     public func deviceCount(behind place: Log.Place) throws(JournalError) -> Int {
@@ -109,7 +107,8 @@ extension Store {
 extension Store {
     /// The two logs in which the hub speaks of itself.
     struct Own {
-        let upstream: UpstreamLog
+        let upstreamLog: Log
+        let upstream: UpstreamLog.Content
         let identity: Identity
         let recoveries: [Recovery]
         let damaged: [SetAside]
@@ -117,28 +116,17 @@ extension Store {
 
     static func openOwn(_ directory: String, _ damage: Damage) throws(JournalError) -> Own {
         var upstream = UpstreamLog.Content()
-        var ups = try openUpstream(directory, damage, &upstream)
-        let isWhole = ups.damaged.isEmpty
-        if isWhole, try UpstreamLog.compact(ups.opened.log) {
-            upstream = UpstreamLog.Content()
-            ups = try openUpstream(directory, damage, &upstream)
+        let ups = try openOwn(directory, "upstream", damage, &upstream) { content, record throws(InvalidRecord) in
+            try content.replay(record)
         }
         var admin = Identity.Content()
         let adm = try openOwn(directory, "admin", damage, &admin) { content, record throws(InvalidRecord) in
             try content.replay(record)
         }
         return Own(
-            upstream: UpstreamLog(ups.opened.log, upstream),
+            upstreamLog: ups.opened.log, upstream: upstream,
             identity: try Identity(adm.opened.log, admin, at: Duration.sinceEpoch.milliseconds),
             recoveries: [ups.opened.recovery, adm.opened.recovery], damaged: ups.damaged + adm.damaged)
-    }
-
-    private static func openUpstream(
-        _ directory: String, _ damage: Damage, _ content: inout UpstreamLog.Content
-    ) throws(JournalError) -> Opened {
-        try openOwn(directory, "upstream", damage, &content) { content, record throws(InvalidRecord) in
-            try content.replay(record)
-        }
     }
 
     private static func openOwn<Content>(
@@ -166,30 +154,13 @@ extension Store {
         return max(entry.devices, entry.cursor.seq)
     }
 
-    /// Notes in upstream.jsonl how far the device log is on disk, and has it synced.
-    func bearWitness() {
-        // While the disk takes nothing there is nothing to bear witness of.
-        try? upstream.keep(devicesLog, devicesId, at: Duration.sinceEpoch.milliseconds)
-    }
-
     /// Brings the hub's id to disk if it is new: it must never be another one at the next start.
     func keepIdentity() throws(JournalError) {
         guard identity.log.provenSeq < identity.log.seq else { return }
         try journal.flush()
-        markOwn()
+        if let suspension { throw suspension.error }
         // With its proof: the next start finds nothing left to do.
+        identity.log.mark()
         try journal.flush()
-    }
-
-    /// Says in the two logs that they are on disk.
-    func markOwn() {
-        for log in [identity.log, upstream.log] where log.provenSeq < log.seq { log.mark() }
-    }
-
-    /// Writes again what was taken back of the two logs.
-    func rewriteOwn() {
-        let now = Duration.sinceEpoch.milliseconds
-        try? identity.rewrite(at: now)
-        try? upstream.rewrite(devicesLog, devicesId, at: now)
     }
 }

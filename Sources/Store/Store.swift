@@ -15,10 +15,9 @@ public final class Store {
     private let directory: StateDirectory
     let profilesLog: Log
     let devicesLog: Log
-    var upstream: UpstreamLog
+    /// What is remembered of upstream; an event source of the loop behind this one.
+    public let upstream: UpstreamLog
     let identity: Identity
-    /// The id of the device log.
-    let devicesId: Text
     let journal: Journal
     /// Called when a log has been written anew while it was used, or could not be; of failures in a row only with the first.
     public var onCompaction: ((String, Log.Moved) -> Void)?
@@ -64,22 +63,21 @@ public final class Store {
         let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage, watch)
         let own = try Self.openOwn(directory.path, damage)
         let proven = try Self.proven(
-            try Log.Snapshot(directory: directory.path, name: "devices"), own.upstream.content, damage)
+            try Log.Snapshot(directory: directory.path, name: "devices"), own.upstream, damage)
         let (devices, damagedDevices) = try Self.openDevices(
             directory.path, &registry, damage, watch, proven: proven)
         self.registry = registry
         damagedLines = damagedProfiles + damagedDevices + own.damaged
         profilesLog = profiles.log
         devicesLog = devices.log
-        upstream = own.upstream
         identity = own.identity
-        devicesId = try devicesLog.id()
-        if upstream.content.entry.log != devicesId { upstream.forget() }
         recoveries = [profiles.recovery, devices.recovery] + own.recoveries
         windows = RepeatWindows(settled: devicesLog.settled, seq: devicesLog.seq, now: monotonicSeconds())
         marks = Marks(profiles: profilesLog.seq, devices: devicesLog.seq, settled: devicesLog.settled)
         journal = try Journal(
-            [profilesLog, devicesLog, identity.log, upstream.log], retryInterval: retryInterval, onFailure: onFailure)
+            [profilesLog, devicesLog, identity.log], retryInterval: retryInterval, onFailure: onFailure)
+        upstream = try UpstreamLog(
+            own.upstreamLog, own.upstream, about: devicesLog, retryInterval: retryInterval, onFailure: onFailure)
         reserve = Reserve(directory.path)
         self.directory = directory
         // One that a disk or the power ended is not begun again and again.
@@ -114,12 +112,10 @@ public final class Store {
     public func close() throws(JournalError) {
         try journal.flush()
         release()
-        bearWitness()
+        try upstream.close()
         let settled = settle()
         if marks.profiles < profilesLog.seq { profilesLog.mark() }
         if marks.devices < devicesLog.seq || marks.settled < settled { devicesLog.mark(settled: settled) }
-        try journal.flush()
-        markOwn()
         try journal.flush()
     }
 
@@ -136,7 +132,7 @@ public final class Store {
             throw JournalError(.full(limit: Self.addressLimit), file: "devices.jsonl")
         }
         let old = try find(.id(device.id))
-        if let old { try noteName(old.device, is: device.name, now) } else { try checkReserve() }
+        if let old { noteName(old.device, is: device.name, now) } else { try checkReserve() }
         let offset = try devicesLog.append(.put, at: now) { json in
             json.name("device")
             device.write(to: &json)
@@ -202,13 +198,11 @@ public final class Store {
         // Marks may have been cut off with the rest; the next ones say all again.
         marks = Marks(profiles: 0, devices: 0, settled: 0)
         marksDue = nil
-        upstream.pause()
         if let suspension { onSuspension?(suspension) }
         for reply in gate.takeAll() { reply(suspension?.error) }
     }
 
     private func resume() {
-        rewriteOwn()
         onSuspension?(nil)
         touched()
     }
@@ -310,8 +304,7 @@ extension Store: EventSource {
 
     /// Time until the logs want a mark, until the disk is tried again, or until there may be dead lines.
     public var timeout: Duration? {
-        let due = marksDue.map { min($0, upstream.due ?? $0) } ?? upstream.due
-        let marks = journal.timeout ?? due.map { $0 - .monotonic }
+        let marks = journal.timeout ?? marksDue.map { $0 - .monotonic }
         guard let compaction = compactionTimeout else { return marks }
         return min(marks ?? compaction, compaction)
     }
@@ -321,7 +314,6 @@ extension Store: EventSource {
         journal.run()
         lookForDead()
         guard suspension == nil else { return }
-        if let due = upstream.due, due <= .monotonic { bearWitness() }
         guard let due = marksDue, due <= .monotonic else { return }
         marksDue = keepMarks().map { .monotonic + $0 }
     }

@@ -1,16 +1,19 @@
-internal import EventLoop
+public import EventLoop
 internal import JSON
-internal import Journal
+public import Journal
 internal import Provisioning
 
 /// upstream.jsonl: how far upstream was told of the device log, and what is to be remembered of single devices.
 ///
-/// Losing its last lines loses nothing: upstream is told again. So it is synced lazily. Each line with the cursor is also
-/// a witness: it says which log it is about, and how far that one was on disk. A device log that is older than that was
-/// copied back, or cut off, and is found out at the start.
-struct UpstreamLog {
+/// Losing its last lines loses nothing: upstream is told again. So it is synced lazily, in groups of its own: when the disk
+/// does not take its lines, no device is refused, and they wait here until it does. Each line with the cursor is also a
+/// witness: it says which log it is about, and how far that one was on disk. A device log that is older than that was
+/// copied back, or cut off, and is found out at the start. It is an event source of the loop, behind the store.
+public final class UpstreamLog {
     /// How long lines wait for a sync, and a changed device log for its witness.
     static let interval = Duration.seconds(5)
+    /// About how much is written at a time.
+    static let slice = 32 << 10
 
     /// What the last line with the cursor says.
     struct Entry: Equatable {
@@ -21,15 +24,10 @@ struct UpstreamLog {
         var devices: UInt64 = 0
     }
 
-    let log: Log
-    private(set) var content: Content
-    /// When it wants `keep`; nil when there is nothing to do.
-    private(set) var due: Duration?
-
     /// What its lines say, taken together.
     struct Content {
-        fileprivate(set) var entry = Entry()
-        fileprivate(set) var states: [Text: SyncState] = [:]
+        var entry = Entry()
+        var states: [Text: SyncState] = [:]
 
         /// Takes in a line.
         mutating func replay(_ record: Record) throws(InvalidRecord) {
@@ -49,16 +47,137 @@ struct UpstreamLog {
         }
     }
 
-    init(_ log: Log, _ content: Content) {
+    let log: Log
+    let journal: Journal
+    /// The log that it is about, and its id.
+    private let devices: (log: Log, id: Text)
+    private(set) var content: Content
+    /// Devices whose states are not written, last first, each once.
+    private var waiting: [Text] = []
+    private var isWaiting: Set<Text> = []
+    /// Those whose states are being written.
+    private var staged: [Text] = []
+    /// Whether the cursor waits for that; it is written when no state waits, since it must not pass one.
+    private var isCursorWaiting = false
+    private var isCursorStaged = false
+    /// Who waits until what was noted before is on disk: up to which number, once that is known.
+    private var replies: [(seq: UInt64?, reply: (JournalError?) -> Void)] = []
+    /// When the device log wants its witness, and all lines a sync; nil when there is nothing to do.
+    private var due: Duration?
+    /// The length at which it may be worth while to write it anew.
+    var nextCompaction = UpstreamLog.smallest
+    /// Called when the disk takes no writes any more, and with nil when it takes them again.
+    public var onSuspension: ((Journal.Suspension?) -> Void)?
+
+    /// The log, as it was opened.
+    ///
+    /// - Parameters:
+    ///   - log: upstream.jsonl.
+    ///   - content: what it says.
+    ///   - devices: the log that it is about.
+    ///   - retryInterval: time from one try to the next while the disk takes no writes.
+    ///   - onFailure: ends the process when a sync failed; called on the committer's thread.
+    init(
+        _ log: Log, _ content: Content, about devices: Log, retryInterval: Duration,
+        onFailure: @escaping @Sendable (JournalError) -> Never
+    ) throws(JournalError) {
         self.log = log
-        self.content = content
+        self.devices = (devices, try devices.id())
+        // What it says of another log is of no use.
+        self.content = content.entry.log == self.devices.id ? content : Content()
         log.isLazy = true
+        journal = try Journal([log], retryInterval: retryInterval, onFailure: onFailure)
+        journal.onDurable = { [unowned self] in written() }
+        journal.onTakenBack = { [unowned self] in takeBack() }
+        journal.onResumed = { [unowned self] in resume() }
+        journal.onMoved = { [unowned self] _, outcome in moved(outcome) }
     }
 
     /// Notes how far upstream was told.
-    mutating func note(_ cursor: UpstreamCursor, of devices: Log, _ id: Text, at now: Int64) throws(JournalError) {
-        let entry = Entry(cursor: cursor, log: id, devices: devices.durableSeq)
-        _ = try log.append(.put, at: now) { json in
+    func note(_ cursor: UpstreamCursor) {
+        content.entry.cursor = cursor
+        isCursorWaiting = true
+        touched()
+    }
+
+    /// Notes the state of a device; nil when there is nothing to remember any more.
+    func note(_ state: SyncState?, of device: Text) {
+        guard content.states[device] != state else { return }
+        content.states[device] = state
+        wait(device)
+        touched()
+    }
+
+    /// Notes that there is something to write or to sync, or that the device log has grown.
+    func touched() { due = due ?? .recent + Self.interval }
+
+    /// Calls `reply` with nil when all that was noted is on disk, or with the reason why it is not yet.
+    func whenSynced(_ reply: @escaping (JournalError?) -> Void) {
+        if let suspension = journal.suspension { return reply(suspension.error) }
+        if !isBehind, staged.isEmpty, log.seq == log.syncedSeq { return reply(nil) }
+        replies.append((nil, reply))
+        log.wantsSync = true
+    }
+
+    /// Brings all to disk, as far as it takes it, and says so in the log; for a clean stop.
+    func close() throws(JournalError) {
+        wantWitness()
+        repeat {
+            stage()
+            try journal.flush()
+        } while journal.suspension == nil && isBehind
+        if log.provenSeq < log.seq { log.mark() }
+        try journal.flush()
+    }
+
+    // MARK: - Writing
+
+    private var isBehind: Bool { !waiting.isEmpty || isCursorWaiting }
+
+    private func wait(_ device: Text) {
+        if isWaiting.insert(device).inserted { waiting.append(device) }
+    }
+
+    /// Stages a slice of what waits; the next one follows when it is written.
+    private func stage() {
+        guard staged.isEmpty, !isCursorStaged, journal.suspension == nil else { return }
+        let begin = log.nextAddress
+        while let device = waiting.last, log.nextAddress - begin < Self.slice {
+            do throws(JournalError) {
+                try write(content.states[device], of: device)
+                staged.append(device)
+            } catch {
+                // Upstream may send credentials that no line holds: that they differ is remembered without them. What
+                // no line holds at all is known until the next start, and then told again.
+                if content.states[device]?.upstream != nil {
+                    content.states[device]?.upstream = nil
+                    continue
+                }
+            }
+            waiting.removeLast()
+            isWaiting.remove(device)
+        }
+        if isCursorWaiting, waiting.isEmpty { try? writeCursor() }
+        guard waiting.isEmpty else { return }
+        for index in replies.indices where replies[index].seq == nil { replies[index].seq = log.seq }
+        if !replies.isEmpty { log.wantsSync = true }
+    }
+
+    private func write(_ state: SyncState?, of device: Text) throws(JournalError) {
+        _ = try log.append(state == nil ? .delete : .put, at: Duration.sinceEpoch.milliseconds) { json in
+            json.name("sync")
+            if let state { return state.write(of: device, to: &json) }
+            json.beginObject()
+            json.member("device", device)
+            json.endObject()
+        }
+    }
+
+    private func writeCursor() throws(JournalError) {
+        content.entry.log = devices.id
+        content.entry.devices = devices.log.durableSeq
+        let entry = content.entry
+        _ = try log.append(.put, at: Duration.sinceEpoch.milliseconds) { json in
             json.name("cursor")
             json.beginObject()
             json.member("to", entry.cursor.target)
@@ -69,46 +188,61 @@ struct UpstreamLog {
             json.member("devices", entry.devices)
             json.endObject()
         }
-        content.entry = entry
-        touched()
+        (isCursorWaiting, isCursorStaged) = (false, true)
     }
-
-    /// Notes the state of a device; nil when there is nothing to remember any more.
-    mutating func note(_ state: SyncState?, of device: Text, at now: Int64) throws(JournalError) {
-        if state == nil, content.states[device] == nil { return }
-        _ = try log.append(state == nil ? .delete : .put, at: now) { json in
-            json.name("sync")
-            if let state { return state.write(of: device, to: &json) }
-            json.beginObject()
-            json.member("device", device)
-            json.endObject()
-        }
-        content.states[device] = state
-        touched()
-    }
-
-    /// Forgets all: it is about another device log.
-    mutating func forget() { content = Content() }
-
-    /// Notes that there is something to write or to sync.
-    mutating func touched() { due = due ?? .monotonic + Self.interval }
-
-    /// Wants nothing while the disk takes no writes.
-    mutating func pause() { due = nil }
 
     /// Bears witness of the device log if it has grown, and has all lines synced.
-    mutating func keep(_ devices: Log, _ id: Text, at now: Int64) throws(JournalError) {
+    private func wantWitness() {
         due = nil
-        if content.entry.devices != devices.durableSeq || content.entry.log != id {
-            try note(content.entry.cursor, of: devices, id, at: now)
-        }
-        due = nil
+        if content.entry.devices != devices.log.durableSeq || content.entry.log != devices.id { isCursorWaiting = true }
         log.wantsSync = true
     }
 
-    /// Writes all again: what was not on disk has been taken back.
-    mutating func rewrite(_ devices: Log, _ id: Text, at now: Int64) throws(JournalError) {
-        for (device, state) in content.states { try note(state, of: device, at: now) }
-        try note(content.entry.cursor, of: devices, id, at: now)
+    private func written() {
+        staged.removeAll(keepingCapacity: true)
+        isCursorStaged = false
+        lookForDead()
+    }
+
+    private func takeBack() {
+        for device in staged { wait(device) }
+        staged = []
+        isCursorWaiting = isCursorWaiting || isCursorStaged
+        isCursorStaged = false
+        due = nil
+        for reply in takeReplies() { reply(journal.suspension?.error) }
+        onSuspension?(journal.suspension)
+    }
+
+    private func resume() {
+        onSuspension?(nil)
+        touched()
+    }
+
+    private func takeReplies(through seq: UInt64 = .max) -> [(JournalError?) -> Void] {
+        let over = replies.filter { ($0.seq ?? .max) <= seq }
+        replies.removeAll { ($0.seq ?? .max) <= seq }
+        return over.map(\.reply)
+    }
+}
+
+extension UpstreamLog: EventSource {
+    /// Readable when a group is written.
+    public var descriptor: CInt? { journal.descriptor }
+
+    /// Time until lines want a sync, or until the disk is tried again.
+    public var timeout: Duration? { journal.timeout ?? due.map { $0 - .monotonic } }
+
+    /// Takes note of what is written.
+    public func run() {
+        journal.run()
+        for reply in takeReplies(through: log.syncedSeq) { reply(nil) }
+        if journal.suspension == nil, let due, due <= .monotonic { wantWitness() }
+    }
+
+    /// Begins to write what was noted.
+    public func prepare() {
+        stage()
+        journal.prepare()
     }
 }

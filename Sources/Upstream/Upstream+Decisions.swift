@@ -84,7 +84,7 @@ extension Upstream {
 
     private func keep(_ device: Text, _ state: SyncState) throws(JournalError) {
         let now = Duration.sinceEpoch.milliseconds
-        try remember(state.name.map { SyncState(.confirmed, seq: state.seq, name: $0, since: now) }, of: device)
+        try decide(state.name.map { SyncState(.confirmed, seq: state.seq, name: $0, since: now) }, of: device)
     }
 
     /// Whether upstream refuses something of a device of this id that has ended.
@@ -105,8 +105,9 @@ extension Upstream {
         device.credentials = credentials
         // The line that is written now opens the window for repeats.
         device.provisioned?.seq = nil
+        if let suspension = store.upstreamSuspension { throw suspension.error }
         try store.put(device, now: Duration.sinceEpoch.milliseconds)
-        try remember(
+        try decide(
             state.name.map { SyncState(.confirmed, seq: state.seq, name: $0, since: state.since) }, of: device.id)
         return nil
     }
@@ -115,14 +116,14 @@ extension Upstream {
         var state = state
         state.kind = .pending
         state.upstream = nil
-        try remember(state, of: device)
+        try decide(state, of: device)
         feed.retry(device)
     }
 
-    private func remember(_ state: SyncState?, of device: Text) throws(JournalError) {
-        try store.note(state, of: device, now: Duration.sinceEpoch.milliseconds)
-        sortedStates = [:]
-        store.syncUpstream()
+    /// Remembers what was decided; refused while the disk takes nothing, since nobody would know of it after a restart.
+    private func decide(_ state: SyncState?, of device: Text) throws(JournalError) {
+        if let suspension = store.upstreamSuspension { throw suspension.error }
+        remember(state, of: device)
     }
 }
 

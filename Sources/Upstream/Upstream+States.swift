@@ -30,7 +30,7 @@ extension Upstream {
         func note(_ kind: SyncState.Kind, since: Int64, _ change: (inout SyncState) -> Void) {
             var state = SyncState(kind, seq: seq, name: old?.name, formerName: old?.formerName, since: since)
             change(&state)
-            unwritten.append((device, state))
+            remember(state, of: device)
         }
         switch outcome {
         case .confirmed:
@@ -41,7 +41,7 @@ extension Upstream {
                 rest = SyncState(.confirmed, seq: seq, name: old?.name, formerName: formerName, since: now)
             }
             if old != nil, old?.kind != .confirmed || old?.formerName != formerName || rest == nil {
-                unwritten.append((device, rest))
+                remember(rest, of: device)
             }
         case .refused(let reason):
             note(.refused, since: old?.kind == .refused ? old?.since ?? now : now) { $0.reason = Text(reason.rawValue) }
@@ -50,36 +50,20 @@ extension Upstream {
             note(.pending, since: old?.kind == .pending ? old?.since ?? now : now) { _ in }
             feed.retry(device, after: Self.unansweredPause)
         }
-        writeStates()
     }
 
-    /// Writes the states that are not written yet.
-    ///
-    /// - Returns: whether none is left; the cursor must not pass them before.
-    @discardableResult
-    func writeStates() -> Bool {
-        while let (device, state) = unwritten.first {
-            do throws(JournalError) {
-                try store.note(state, of: device, now: Duration.sinceEpoch.milliseconds)
-            } catch {
-                // Upstream may send credentials that no line holds: that they differ is remembered without them.
-                guard error.isTooLong, state?.upstream != nil else { return false }
-                unwritten[0].state?.upstream = nil
-                continue
-            }
-            unwritten.removeFirst()
-            sortedStates = [:]
-        }
-        return true
+    /// Remembers the state of a device; nil when there is nothing to remember any more.
+    func remember(_ state: SyncState?, of device: Text) {
+        store.note(state, of: device)
+        sortedStates = [:]
     }
 
     /// Makes refused devices to be told again: the configuration has changed.
     static func retryRefused(_ store: Store) {
-        let now = Duration.sinceEpoch.milliseconds
         for (device, state) in store.syncStates where state.kind == .refused {
             var state = state
             state.kind = .pending
-            try? store.note(state, of: device, now: now)
+            store.note(state, of: device)
         }
     }
 
@@ -90,8 +74,7 @@ extension Upstream {
         let now = Duration.sinceEpoch.milliseconds
         for (device, state) in store.syncStates {
             let name = keepsNames ? state.name : nil
-            try? store.note(
-                name.map { SyncState(.confirmed, seq: state.seq, name: $0, since: now) }, of: device, now: now)
+            store.note(name.map { SyncState(.confirmed, seq: state.seq, name: $0, since: now) }, of: device)
         }
     }
 }

@@ -53,9 +53,16 @@ extension Upstream {
     public func writeStatus(to json: inout JSONWriter) {
         json.member("dialect", word: plan.dialect)
         json.member("url", Text(plan.url))
-        json.member("state", Text(link.name))
-        json.member("since", linkSince)
-        json.member("reason", trouble.map { Text($0) })
+        if let suspension = store.upstreamSuspension {
+            // Whatever the link does, nobody is told of anything until the disk takes what comes of it.
+            json.member("state", literal: "suspended")
+            json.member("since", suspension.since)
+            json.member("reason", Text(suspension.error.description))
+        } else {
+            json.member("state", Text(link.name))
+            json.member("since", linkSince)
+            json.member("reason", trouble.map { Text($0) })
+        }
         json.name("nextTry")
         if case .waiting(_, let until) = link {
             json.integer(max(0, (until - .monotonic).components.seconds))

@@ -16,7 +16,7 @@ public final class Upstream: EventSource {
     private static let cursorInterval = Duration.seconds(1)
     /// How long a stop waits for what is on its way.
     private static let farewell = Duration.seconds(1)
-    /// How long a disk that failed a read, or did not take a state, is left alone.
+    /// How long a disk that failed a read is left alone.
     private static let diskPause = Duration.seconds(1)
     /// How long a device waits for which upstream never answers.
     static let unansweredPause = Duration.seconds(300)
@@ -45,8 +45,6 @@ public final class Upstream: EventSource {
     private var isStopped = false
     /// Is told what reading the device log fails with, once for failures in a row.
     public var onUnreadable: ((JournalError) -> Void)?
-    /// States that could not be written yet; the cursor waits for them.
-    var unwritten: [(device: Text, state: SyncState?)] = []
     /// Refused devices that are yet to be told again.
     var retrying: [Text] = []
     /// Devices of each state in the order of their numbers; empty when it must be made again.
@@ -97,7 +95,7 @@ public final class Upstream: EventSource {
     public var timeout: Duration? {
         guard !isStopped else { return nil }
         // A disk that takes no writes says by itself when it does again.
-        let isDiskGood = store.suspension == nil && diskDue == nil
+        let isDiskGood = store.upstreamSuspension == nil && diskDue == nil
         if isDiskGood, isMoreToRead || !retrying.isEmpty { return .zero }
         let wait = isDiskGood && dialect.room(at: .monotonic) > 0 ? feed.deadline : nil
         return [dialect.deadline, cursorDue, diskDue, wait].compactMap { $0 }.min().map { $0 - .monotonic }
@@ -105,8 +103,7 @@ public final class Upstream: EventSource {
 
     /// Offers devices to the dialect, as many as it takes.
     public func prepare() {
-        guard !isStopped, store.suspension == nil, diskDue == nil else { return }
-        guard writeStates() else { return pauseDisk() }
+        guard !isStopped, store.upstreamSuspension == nil, diskDue == nil else { return }
         let end = Duration.monotonic + Self.slice
         retrySome(until: end)
         do throws(JournalError) {
@@ -220,12 +217,8 @@ public final class Upstream: EventSource {
         if feed.cursor != store.upstreamCursor.seq { cursorDue = cursorDue ?? .monotonic + Self.cursorInterval }
     }
 
-    /// Writes how far upstream was told; states that it passes are written before.
     private func noteCursor() {
-        guard writeStates() else { return }
         let cursor = UpstreamCursor(target: target, settings: plan.settings.digest, seq: feed.cursor, ended: ended)
-        guard cursor != store.upstreamCursor else { return }
-        // While the disk takes no writes it stays where it is; things are sent again at worst.
-        try? store.note(cursor, now: Duration.sinceEpoch.milliseconds)
+        if cursor != store.upstreamCursor { store.note(cursor) }
     }
 }

@@ -54,11 +54,11 @@ struct UpstreamLogTests {
         let refused = SyncState(.refused, seq: 3, reason: "FAILURE_UPSTREAM", name: "other", since: 7)
         let conflict = SyncState(
             .conflict, seq: 4, upstream: Credentials(type: .accessToken, id: "t"), since: 8)
-        try store?.note(UpstreamCursor(target: "journal mqtt://a:1883", seq: 0), now: 1)
-        try store?.note(refused, of: "a", now: 1)
-        try store?.note(refused, of: "b", now: 1)
-        try store?.note(conflict, of: "c", now: 1)
-        try store?.note(nil, of: "b", now: 1)
+        store?.note(UpstreamCursor(target: "journal mqtt://a:1883", seq: 0))
+        store?.note(refused, of: "a")
+        store?.note(refused, of: "b")
+        store?.note(conflict, of: "c")
+        store?.note(nil, of: "b")
         try store?.close()
         store = nil
         let again = try openStore(directory)
@@ -124,46 +124,116 @@ struct UpstreamLogTests {
         #expect(throws: JournalError.self) { try openStore(directory) }
     }
 
-    @Test func `upstream_jsonl is written anew when little of it counts`() throws {
-        let log = try Log.open(directory: directory.path, name: "upstream") { _, _ in }.log
-        var upstream = UpstreamLog(log, UpstreamLog.Content())
-        let devices = try Log.open(directory: directory.path, name: "devices") { _, _ in }.log
-        let journal = try Journal([log]) { error in fatalError("\(error)") }
+    @Test func `it is written anew while it is used, when little of it counts`() throws {
+        let store = try openStore(directory)
+        let loop = try loop(of: store)
         let refused = SyncState(.refused, seq: 1, reason: "FAILURE_UPSTREAM", since: 1)
-        for number: UInt64 in 1...30 {
-            try upstream.note(UpstreamCursor(target: "t", seq: number), of: devices, "id", at: 1)
+        store.note(refused, of: "a")
+        store.note(refused, of: "b")
+        for seq: UInt64 in 1...100 {
+            store.note(UpstreamCursor(target: "t", seq: seq))
+            if seq == 50 { store.note(nil, of: "a") }
+            try settle(store, loop)
         }
-        try upstream.note(refused, of: "a", at: 1)
-        try upstream.note(refused, of: "b", at: 1)
-        try upstream.note(nil, of: "a", at: 1)
-        try journal.flush()
-        let before = upstream.content
-        #expect(try !UpstreamLog.compact(log))
-        #expect(try UpstreamLog.compact(log, smallest: 0))
-        var after = UpstreamLog.Content()
-        let recovery = try Store.verifyUpstream(directory.path, &after)
-        #expect(recovery.records == 2 && recovery.seq == 33)
-        #expect(after.entry == before.entry && after.states == before.states)
+        let before = try directory.bytes("upstream.jsonl").count
+        // Looked at with the next line that is written.
+        store.upstream.nextCompaction = 0
+        store.note(UpstreamCursor(target: "t", seq: 101))
+        let deadline = Duration.monotonic + .seconds(20)
+        while store.upstream.nextCompaction == 0, .monotonic < deadline { try loop.turn() }
+        #expect(try directory.bytes("upstream.jsonl").count < before / 10)
+        #expect(store.upstream.nextCompaction == UpstreamLog.smallest)
+        store.note(UpstreamCursor(target: "t", seq: 102))
+        try settle(store, loop)
+        try store.close()
+        var content = UpstreamLog.Content()
+        _ = try Store.verifyUpstream(directory.path, &content)
+        #expect(content.states == ["b": refused])
+        #expect(content.entry.cursor == UpstreamCursor(target: "t", seq: 102))
     }
 
-    /// The hub did not start on a full disk then.
-    @Test func `without room it stays as it is`() async {
+    /// Its state could never be written: the cursor stood still, and with it all devices.
+    @Test func `credentials upstream that no line holds are a conflict all the same`() throws {
+        let store = try openStore(directory)
+        let loop = try loop(of: store)
+        let there = Credentials(type: .accessToken, id: Text(String(repeating: "\"", count: 80_000)))
+        store.note(SyncState(.conflict, seq: 1, upstream: there, since: 1), of: "a")
+        store.note(UpstreamCursor(target: "t", seq: 1))
+        try settle(store, loop)
+        #expect(store.syncStates == ["a": SyncState(.conflict, seq: 1, since: 1)])
+        try store.close()
+        var content = UpstreamLog.Content()
+        _ = try Store.verifyUpstream(directory.path, &content)
+        #expect(content.states == store.syncStates && content.entry.cursor.seq == 1)
+    }
+
+    /// Devices were taken back with it, and all states written again at once.
+    @Test func `while the disk does not take it devices go on, and later only what is missing is written`() async {
         await #expect(processExitsWith: .success) {
             let directory = try TemporaryDirectory()
-            let log = try Log.open(directory: directory.path, name: "upstream") { _, _ in }.log
-            var upstream = UpstreamLog(log, UpstreamLog.Content())
-            let devices = try Log.open(directory: directory.path, name: "devices") { _, _ in }.log
-            let journal = try Journal([log]) { error in fatalError("\(error)") }
-            for number: UInt64 in 1...30 {
-                try upstream.note(UpstreamCursor(target: "t", seq: number), of: devices, "id", at: 1)
+            let store = try Store(try lock(directory), retryInterval: .milliseconds(100)) { fatalError("\($0)") }
+            let loop = try loop(of: store)
+            var suspensions: [Bool] = []
+            store.upstream.onSuspension = { suspensions.append($0 != nil) }
+            func state(_ seq: UInt64) -> SyncState {
+                SyncState(.refused, seq: seq, reason: "FAILURE_UPSTREAM", since: 1)
             }
-            try journal.flush()
-            let before = try directory.bytes("upstream.jsonl")
-            FileSizeLimit.set(100)
-            #expect(try !UpstreamLog.compact(log, smallest: 0))
+            for number: UInt64 in 1...4000 { store.note(state(number), of: Text("device \(number)")) }
+            store.note(UpstreamCursor(target: "t", seq: 4000))
+            try settle(store, loop)
+            let full = try directory.bytes("upstream.jsonl").count
+            FileSizeLimit.set(UInt64(full))
+            for number: UInt64 in 1...1000 { store.note(nil, of: Text("device \(number)")) }
+            for number: UInt64 in 1001...2000 { store.note(state(5000), of: Text("device \(number)")) }
+            store.note(UpstreamCursor(target: "t", seq: 5000))
+            while store.upstreamSuspension == nil { try loop.turn() }
+            // Nobody else notices.
+            #expect(store.suspension == nil)
+            var isStored = false
+            try store.put(device("i1", name: "D1", token: "t1"), now: 1)
+            store.whenDurable { isStored = $0 == nil }
+            let deadline = Duration.monotonic + .seconds(20)
+            while !isStored, .monotonic < deadline { try loop.turn() }
+            #expect(isStored)
+            var why: JournalError?
+            store.whenNoted { why = $0 }
+            #expect(why != nil)
+            #expect(try directory.bytes("upstream.jsonl").count == full)
+            // The next tries fail too.
+            for _ in 0..<20 { try loop.turn() }
             FileSizeLimit.set(nil)
-            #expect(try directory.bytes("upstream.jsonl") == before)
-            #expect(!directory.names.contains { $0.hasSuffix(".new") })
+            var widest: UInt64 = 0
+            while store.upstreamSuspension != nil || store.upstream.log.seq < 4001 + 2001, .monotonic < deadline {
+                let before = store.upstream.log.nextAddress
+                try loop.turn()
+                widest = max(widest, store.upstream.log.nextAddress - min(before, store.upstream.log.nextAddress))
+            }
+            #expect(widest < 2 * UInt64(UpstreamLog.slice))
+            try settle(store, loop)
+            #expect(suspensions == [true, false])
+            let before = store.syncStates
+            #expect(before.count == 3000)
+            try store.close()
+            var content = UpstreamLog.Content()
+            let recovery = try Store.verifyUpstream(directory.path, &content)
+            #expect(content.states == before && content.entry.cursor.seq == 5000)
+            // What was on disk already is not written again: the witness may be.
+            #expect(recovery.seq <= 4001 + 2001 + 2)
         }
     }
+}
+
+/// A loop of a store and its log of upstream, as the hub has it.
+private func loop(of store: Store) throws -> EventLoop {
+    let loop = try EventLoop()
+    try loop.add(store)
+    try loop.add(store.upstream)
+    return loop
+}
+
+/// Turns until all that was noted is on disk.
+private func settle(_ store: Store, _ loop: EventLoop) throws {
+    var isDone = false
+    store.whenNoted { _ in isDone = true }
+    while !isDone { try loop.turn() }
 }

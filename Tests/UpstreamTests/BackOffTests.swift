@@ -1,5 +1,4 @@
 internal import Testing
-
 internal import Upstream
 
 @Suite("The wait between tries") struct BackOffTests {

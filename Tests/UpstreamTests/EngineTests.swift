@@ -161,20 +161,6 @@ struct EngineTests {
         }
     }
 
-    /// Its state could never be written: the cursor stood still, and with it all devices.
-    @Test func `credentials upstream that no line holds are a conflict all the same`() throws {
-        try site.put(device(1), device(2))
-        let engine = engine()
-        try offer(engine)
-        let quotes = Text(String(repeating: "\"", count: 80_000))
-        engine.settle("i1", .conflict(Credentials(type: .mqttBasic, id: "u", value: quotes)))
-        engine.settle("i2", .confirmed)
-        #expect(engine.writeStates())
-        #expect(try row(engine, "i1").state == .conflict)
-        #expect(engine.feed.cursor == 2)
-        #expect(counts(engine) == [0, 0, 1, 0, 1])
-    }
-
     @Test func `other content for the same upstream leaves the names that were chosen for it`() throws {
         try site.put(device(1), device(2))
         let first = engine()
@@ -202,26 +188,6 @@ struct EngineTests {
         #expect(counts(engine) == [0, 1, 1, 0, 0])
         engine.settle("i1", .confirmed)
         #expect(counts(engine) == [0, 0, 2, 0, 0] && site.store.syncStates.isEmpty)
-    }
-
-    /// The loop span at full speed until the disk took it.
-    @Test func `a state that the disk does not take is tried again in a while, not in every turn`() throws {
-        try site.put(device(1))
-        let engine = engine()
-        engine.start()
-        let name = Text(String(repeating: "x", count: 200_000))
-        engine.unwritten = [("i1", SyncState(.confirmed, seq: 1, name: name, since: 1))]
-        engine.retrying = ["i1"]
-        engine.prepare()
-        let wait = try #require(engine.timeout)
-        #expect(wait > .milliseconds(500) && wait <= .seconds(1))
-        engine.unwritten = []
-        while engine.timeout ?? .zero > .milliseconds(1) { usleep(10_000) }
-        usleep(2000)
-        engine.run()
-        engine.prepare()
-        #expect(engine.retrying.isEmpty)
-        engine.stop()
     }
 
     // MARK: - Renamed, and gone

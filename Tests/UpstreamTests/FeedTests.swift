@@ -104,8 +104,8 @@ struct FeedTests {
 
     @Test func `a device that is to be told again comes first and does not hold the cursor`() throws {
         try site.put(device(1), device(2), device(3))
-        try site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1", now: 1)
-        try site.store.note(SyncState(.refused, seq: 2, since: 1), of: "i2", now: 1)
+        site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1")
+        site.store.note(SyncState(.refused, seq: 2, since: 1), of: "i2")
         var feed = feed(after: 2)
         #expect(try [next(&feed), next(&feed), next(&feed)] == ["1 D1", "3 D3", nil])
         _ = feed.settle("i3")
@@ -182,7 +182,7 @@ struct FeedTests {
         try site.put(device(1))
         try site.store.delete(device(1), now: 1)
         try site.settle()
-        try site.store.note(SyncState(.pending, seq: 2, since: 1), of: "i1", now: 1)
+        site.store.note(SyncState(.pending, seq: 2, since: 1), of: "i1")
         var feed = feed(after: 2)
         #expect(try [next(&feed), next(&feed)] == ["2 -i1", nil])
     }
@@ -214,7 +214,7 @@ struct FeedTests {
         #expect(try [next(&feed), next(&feed)] == ["3 D1", "4 D3"])
         // One that is told again does not hold the cursor.
         for id: Text in ["i1", "i2", "i3"] { _ = feed.settle(id) }
-        try site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1", now: 1)
+        site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1")
         feed.retry("i1")
         #expect(try next(&feed) == "3 D1")
         feed.release("i1")
@@ -227,7 +227,7 @@ struct FeedTests {
         var feed = feed()
         #expect(try next(&feed) == "1 D1")
         _ = feed.settle("i1")
-        try site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1", now: 1)
+        site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1")
         feed.retry("i1", after: .milliseconds(50))
         #expect(try [next(&feed), next(&feed)] == ["2 D2", nil])
         feed.rewind(to: .max)
@@ -281,7 +281,7 @@ struct FeedTests {
         #expect(try next(&feed) == "1 D1")
         // The same for one that is told again.
         for id: Text in ["i1", "i2"] { _ = feed.settle(id) }
-        try site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1", now: 1)
+        site.store.note(SyncState(.pending, seq: 1, since: 1), of: "i1")
         feed.retry("i1")
         _ = try spoil("D1")
         #expect(try next(&feed) == nil)

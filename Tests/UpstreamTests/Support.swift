@@ -109,6 +109,7 @@ struct Site {
         store = try Store(try StateDirectory.open(directory.path)) { error in fatalError("\(error)") }
         loop = try EventLoop()
         try loop.add(store)
+        try loop.add(store.upstream)
     }
 
     /// Turns the loop until all that was staged is on disk.
