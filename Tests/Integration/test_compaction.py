@@ -155,6 +155,8 @@ def test_a_list_goes_on_behind_a_compaction(hub, profile):
         "write/devices.jsonl.new:*:ENOSPC",
         "write/devices.jsonl.new:1:EIO",
         "open/devices.jsonl.new:*:EROFS",
+        "open/devices.jsonl.new:*:EMFILE",
+        "open/devices.jsonl.new:*:ENOMEM",
         "rename/devices.jsonl*:*:ENOSPC",
     ),
 )
