@@ -249,15 +249,17 @@ def test_a_full_disk_ends_a_compaction_since_dead_lines_live_again(hubs):
     profile = hub.create_profile()
     ids = {f"d{number}": hub.add_device(f"d{number}", profile)["id"]["id"] for number in range(3)}
     note(hub, ids["d0"], 0)  # one line is dead in any case
-    rules.write_text("fdatasync/devices.jsonl:*:delay=1500")
+    rules.write_text("fdatasync/devices.jsonl:*:delay=3000")
+    log, new = hub.state / "devices.jsonl", hub.state / "devices.jsonl.new"
+    before = log.stat().st_size
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(hub.provision, profile.request("in the sync"))
-        time.sleep(0.3)
+        eventually(lambda: log.stat().st_size > before)
         # These wait for that sync; the next write is theirs.
         changes = [pool.submit(hub.admin, "POST", attributes(ids[name]), {"number": 1}) for name in ids]
-        time.sleep(0.3)
+        time.sleep(0.5)
         pool.submit(hub.ask, "POST", "/api/nearhub/log/compact")  # answered when all before it is on disk, or is not
-        time.sleep(0.4)
+        eventually(lambda: new.exists() and new.stat().st_size > 0)  # it has asked what is live
         rules.write_text("write/devices.jsonl:*:ENOSPC")
         assert asked.result().json["status"] == "SUCCESS"
         assert {change.result().status for change in changes} == {507}
