@@ -54,12 +54,12 @@ integration: build ## run the integration tests on the release binary, and check
 	@NEARHUB_BIN="$(CURDIR)/$(NEARHUB)" $(STEP) "integration tests" venv/bin/pytest $(PYTEST_ARGS) Tests/Integration
 	@$(STEP) "systemd files" .ci/unit
 
-soak: build ## the long form of the tests of crashes and disks, about an hour; SEEDS="2 3 4" SECONDS_EACH=300 KILL_ROUNDS=300
+soak: build ## the long form of the tests of crashes and disks, about an hour; SEEDS="2 3 4" SECONDS_EACH=100 KILL_ROUNDS=300
 	@$(DEPS) test
 	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
 	@NEARHUB_BIN="$(CURDIR)/$(NEARHUB)" $(STEP) "soak" Tests/Faults/soak
 
-mutants: ## plant bugs into copies of the sources and show that the power-cut tests find each, about 15 minutes
+mutants: ## plant bugs into copies of the sources and show that the tests of power cuts find each, about 20 minutes
 	@$(DEPS) build test
 	@$(STEP) "python packages" $(MAKE) --no-print-directory venv/installed
 	@$(STEP) "mutants" Tests/Faults/mutants

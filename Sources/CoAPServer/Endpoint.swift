@@ -25,9 +25,10 @@ func openEndpoint(host: String, port: UInt16) throws(SystemError) -> OpenEndpoin
     coap_startup()
     ccoap_silence()
     var address = coap_address_t()
+    errno = 0
     guard unsafe ccoap_address(&address, info.ai_addr, info.ai_addrlen) == 1,
         let context = unsafe coap_new_context(nil)
-    else { throw SystemError("listen on", shown, code: ENOMEM) }
+    else { throw SystemError("listen on", shown, code: errno == 0 ? ENOMEM : errno) }
     errno = 0
     guard let endpoint = unsafe coap_new_endpoint(context, &address, COAP_PROTO_UDP) else {
         let code = errno == 0 ? EADDRNOTAVAIL : errno

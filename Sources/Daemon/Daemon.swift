@@ -100,11 +100,14 @@ enum Process {
         unsafe setrlimit(openFiles, &limit)
     }
 
-    /// How many connections fit beside the hub's own files and sockets.
+    /// How many files and sockets are kept for the hub itself and its administrators.
+    static let ownFiles = 64
+
+    /// How many connections fit beside those; not positive when the process may not even open so many.
     static var connectionRoom: Int {
         var limit = rlimit()
         guard unsafe getrlimit(openFiles, &limit) == 0 else { return .max }
-        return max(1, Int(clamping: limit.rlim_cur) - 64)
+        return Int(clamping: limit.rlim_cur) - ownFiles
     }
 
     private static var openFiles: __rlimit_resource_t { __rlimit_resource_t(RLIMIT_NOFILE.rawValue) }

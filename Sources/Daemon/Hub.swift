@@ -36,12 +36,17 @@ final class Hub {
         self.configuration = configuration
         self.logger = logger
         attempts = AttemptLog(logger)
-        if configuration.http.maxConnections > Process.connectionRoom {
-            logger.warning(
-                "[http] max-connections is cut to \(Process.connectionRoom): the process may not open more files")
+        let room = Process.connectionRoom
+        guard room > 0 else {
+            let (limit, least) = (Process.ownFiles + room, Process.ownFiles + 1)
+            let why = "the process may open \(limit) files, at least \(least) are needed"
+            throw DaemonError(.inputOutput, "\(why); raise LimitNOFILE= of the unit, or ulimit -n")
+        }
+        if configuration.http.maxConnections > room {
+            logger.warning("[http] max-connections is cut to \(room): the process may not open more files")
         }
         limits = ConnectionLimits(
-            maximum: min(configuration.http.maxConnections, Process.connectionRoom),
+            maximum: min(configuration.http.maxConnections, room),
             maximumPerAddress: configuration.http.maxConnectionsPerAddress)
         // Signals before the first thread, which inherits that they are blocked.
         (loop, signals) = try orFail { () throws(SystemError) in

@@ -14,6 +14,7 @@ from coap import Peer
 from harness import PROVISION, Hub, eventually, exchange
 from powercut import Recording
 from promises import Promise
+from thingsboard import Behaviour
 
 HTTP_DEVICES, COAP_DEVICES = 5, 2
 PAUSE = 0.25  # seconds, between two requests of one device, at most: logs stay short, and recoveries quick
@@ -237,6 +238,7 @@ def record_full_disk(hub: Hub, room: int, seed: int = 1) -> Site:
 def record_upstream(hub: Hub, server, profile_name: str = "P1", seed: int = 1) -> Site:
     """A hub below a ThingsBoard that does not take everybody, through a stop and two kills; notes what it was told."""
     site = Site(hub, seed=seed)
+    server.always = lambda request: Behaviour(delay=0.2)  # so that some are always in flight
     hub.start()
     profile = site.add_profile()
     server.tenant.add_profile(profile_name, profile.key, profile.secret)
@@ -258,6 +260,9 @@ def record_upstream(hub: Hub, server, profile_name: str = "P1", seed: int = 1) -
         for at in request.answered[:1]:
             kind = "took" if request.answer["status"] == "SUCCESS" else "refused"
             site.told.append((int(at * 1e9), Promise(f"upstream {kind}", "", request.name)))
+    for session in server.sessions:  # a device that upstream has already may prove that it is the same
+        if session.device:
+            site.told.append((int(session.at * 1e9), Promise("upstream took", "", session.device.name)))
     return site
 
 

@@ -356,10 +356,12 @@ class Hub:
     def status(self) -> dict:
         return self.ask("GET", "/api/nearhub/status")
 
-    def cli(self, *arguments: str, stdin: str = "", environment: dict[str, str] | None = None) -> Run:
-        """Runs `nearhub ARGUMENTS`; the hub is found through NEARHUB_CONFIG."""
+    def cli(
+        self, *arguments: str, stdin: str = "", environment: dict[str, str] | None = None, under: list[str] = ()
+    ) -> Run:
+        """Runs `nearhub ARGUMENTS`, as the last arguments of `under`; the hub is found through NEARHUB_CONFIG."""
         done = subprocess.run(
-            [binary(), *map(str, arguments)],
+            [*under, binary(), *map(str, arguments)],
             input=stdin,
             text=True,
             capture_output=True,

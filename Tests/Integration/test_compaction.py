@@ -6,6 +6,7 @@ import random
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -32,8 +33,11 @@ def fill(hub, profile, rounds=4):
 
 
 def note(hub, device, number):
-    path = f"/api/plugins/telemetry/DEVICE/{device}/attributes/SERVER_SCOPE"
-    hub.ask("POST", path, {"note": NOTE, "number": number})
+    hub.ask("POST", attributes(device), {"note": NOTE, "number": number})
+
+
+def attributes(device):
+    return f"/api/plugins/telemetry/DEVICE/{device}/attributes/SERVER_SCOPE"
 
 
 def compaction(hub):
@@ -152,6 +156,8 @@ def test_a_list_goes_on_behind_a_compaction(hub, profile):
         "write/devices.jsonl.new:*:ENOSPC",
         "write/devices.jsonl.new:1:EIO",
         "open/devices.jsonl.new:*:EROFS",
+        "open/devices.jsonl.new:*:EMFILE",
+        "open/devices.jsonl.new:*:ENOMEM",
         "rename/devices.jsonl*:*:ENOSPC",
     ),
 )
@@ -286,6 +292,43 @@ def test_kill_9_during_a_compaction_under_load_loses_nobody(hubs, seed):
         assert not list(hub.state.glob("*.new"))
         check(hub, ids, promised, 3)
     assert hub.cli("log", "verify", "--state", hub.state).code == 0
+
+
+def test_a_full_disk_ends_a_compaction_since_dead_lines_live_again(hubs):
+    """What made them dead was on its way to the disk when they were looked at, and is taken back."""
+    hub = hubs()
+    rules = hub.directory / "rules"
+    rules.write_text("")
+    hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(rules)}
+    hub.start()
+    profile = hub.create_profile()
+    ids = {f"d{number}": hub.add_device(f"d{number}", profile)["id"]["id"] for number in range(3)}
+    note(hub, ids["d0"], 0)  # one line is dead in any case
+    rules.write_text("fdatasync/devices.jsonl:*:delay=3000")
+    log, new = hub.state / "devices.jsonl", hub.state / "devices.jsonl.new"
+    before = log.stat().st_size
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(hub.provision, profile.request("in the sync"))
+        eventually(lambda: log.stat().st_size > before)
+        # These wait for that sync; the next write is theirs.
+        changes = [pool.submit(hub.admin, "POST", attributes(ids[name]), {"number": 1}) for name in ids]
+        time.sleep(0.5)
+        pool.submit(hub.ask, "POST", "/api/nearhub/log/compact")  # answered when all before it is on disk, or is not
+        eventually(lambda: new.exists() and new.stat().st_size > 0)  # it has asked what is live
+        rules.write_text("write/devices.jsonl:*:ENOSPC")
+        assert asked.result().json["status"] == "SUCCESS"
+        assert {change.result().status for change in changes} == {507}
+    rules.write_text("# there is room again")
+    eventually(lambda: hub.status()["journal"]["state"] == "writing", 20)
+    for number in range(8):  # more lines than were taken back
+        assert hub.provision(profile.request(f"p{number}")).json["status"] == "SUCCESS"
+    eventually(lambda: not compaction(hub)["running"], 20)
+    assert "failed" in compaction(hub)["outcomes"][-1], compaction(hub)
+    assert generation(hub) == 1 and not list(hub.state.glob("*.new"))
+    for _ in range(2):
+        assert {name: hub.device(name)["id"]["id"] for name in ids} == ids
+        assert hub.attributes("d0")["number"] == 0
+        hub.restart()
 
 
 def test_a_stop_ends_a_compaction(hubs):

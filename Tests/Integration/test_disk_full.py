@@ -202,6 +202,15 @@ def test_a_hub_stops_and_starts_on_a_full_disk(hub, disk):
     assert hub.provision(profile.request(refused)).json["status"] == "SUCCESS"
 
 
+def leave(hub, kib):
+    """Fills a small file system until so much is free."""
+    filler = hub.state / "filler"
+    free = os.statvfs(hub.state)
+    length = free.f_bavail * free.f_frsize - (kib << 10) + (filler.stat().st_size if filler.exists() else 0)
+    with open(os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(bytes(length))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="not run: only root can mount")
 def test_room_is_kept_for_a_compaction_and_the_audit_log_gives_way_first(hubs):
     """Without it a full disk could never be emptied."""
@@ -209,21 +218,14 @@ def test_room_is_kept_for_a_compaction_and_the_audit_log_gives_way_first(hubs):
     if not mounts_tmpfs(hub.state, "20m"):
         pytest.skip("this root may not mount")
     filler = hub.state / "filler"
-
-    def leave(kib):
-        free = os.statvfs(hub.state)
-        length = free.f_bavail * free.f_frsize - (kib << 10) + (filler.stat().st_size if filler.exists() else 0)
-        with open(os.open(filler, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(bytes(length))
-
     try:
         hub.start()
         profile = hub.create_profile()
         told = hub.provision(profile.request("early")).json
-        leave(3000)
+        leave(hub, 3000)
         eventually(lambda: hub.provision(profile.request("a" + os.urandom(4).hex())).json and "audit log takes no lines" in hub.stderr)
         assert hub.status()["journal"]["state"] == "writing"
-        leave(900)
+        leave(hub, 900)
         eventually(lambda: hub.status()["journal"]["state"] == "full", 20, every=0.3)
         assert "are kept so that the log can be compacted" in hub.status()["journal"]["reason"]
         answer = hub.provision(profile.request("late")).json
@@ -237,6 +239,38 @@ def test_room_is_kept_for_a_compaction_and_the_audit_log_gives_way_first(hubs):
         eventually(lambda: hub.status()["journal"]["state"] == "writing", 20, every=0.3)
         assert hub.provision(profile.request("late")).json["status"] == "SUCCESS"
         assert said(hub, "has room again") == 1
+    finally:
+        if hub.process is not None:
+            hub.stop()
+        subprocess.run(["umount", hub.state], check=True, timeout=10)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="not run: only root can mount")
+def test_the_room_that_is_kept_is_that_of_what_is_live(hubs):
+    """Of devices that are longer than most: the compaction that would make room must have it."""
+    hub = hubs()
+    if not mounts_tmpfs(hub.state, "20m"):
+        pytest.skip("this root may not mount")
+    try:
+        hub.start()
+        profile = hub.create_profile()
+        for number in range(90):
+            device = hub.add_device(f"d{number}", profile)["id"]["id"]
+            path = f"/api/plugins/telemetry/DEVICE/{device}/attributes/SERVER_SCOPE"
+            for version in range(2):
+                hub.ask("POST", path, {"note": "n" * 20_000, "version": version})
+        assert hub.cli("log", "compact").code == 0
+        live = (hub.state / "devices.jsonl").stat().st_size
+        assert live > 90 * 20_000
+        leave(hub, (live >> 10) + 900)  # a compaction wants a MiB beside its log
+        eventually(lambda: hub.status()["journal"]["state"] == "full", 20, every=0.3)
+        answer = hub.provision(profile.request("late")).json
+        assert (answer["status"], answer["reason"]) == ("FAILURE", "STORAGE")
+        leave(hub, (live >> 10) + 1400)
+        eventually(lambda: hub.status()["journal"]["state"] == "writing", 20, every=0.3)
+        assert hub.provision(profile.request("late")).json["status"] == "SUCCESS"
+        hub.ask("POST", path, {"note": "n" * 20_000, "version": 2})
+        assert hub.cli("log", "compact").code == 0, "the room that was kept is not enough"
     finally:
         if hub.process is not None:
             hub.stop()

@@ -193,4 +193,38 @@ struct OnlineCompactionTests {
         try store.close()
         #expect(try store.device(id: "i1")?.credentials.id == "t3")
     }
+
+    /// A disk that fails, or a watchdog, may have ended it: nobody wants that at each start again.
+    @Test func `one that was not finished is not begun again within the hour`() throws {
+        do {
+            let store = try openStore(directory)
+            try store.put(profile("p"), now: 1)
+            let note = Text(String(repeating: "n", count: 2000))
+            for round in 0..<3 {
+                for id in 0..<300 {
+                    let (name, token) = (Text("\(id) \(note)"), Text("t\(id) \(round)"))
+                    try store.put(device(Text("i\(id)"), name: name, token: token), now: 1)
+                }
+            }
+            try store.close()
+        }
+        try directory.touch("devices.jsonl.new")
+        let store = try openStore(directory, firstCompaction: .zero)
+        #expect(!directory.names.contains("devices.jsonl.new"))
+        let loop = try EventLoop()
+        try loop.add(Timer(every: .milliseconds(1)) {})
+        try loop.add(store)
+        var outcomes: [Log.Moved] = []
+        store.onCompaction = { outcomes.append($1) }
+        let later = Duration.monotonic + .milliseconds(300)
+        while .monotonic < later { try loop.turn() }
+        #expect(store.journal.compaction == nil && outcomes.isEmpty)
+        let due = try #require(store.compactions.due)
+        #expect((3500...3600).contains((due - .monotonic).components.seconds))
+        // Unless somebody wants it.
+        store.compact()
+        let deadline = Duration.monotonic + .seconds(20)
+        while outcomes.isEmpty, .monotonic < deadline { try loop.turn() }
+        guard case .shorter? = outcomes.first else { Issue.record("nothing happened"); return }
+    }
 }
