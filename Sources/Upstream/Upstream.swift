@@ -110,14 +110,14 @@ public final class Upstream: EventSource {
         let end = Duration.monotonic + Self.slice
         retrySome(until: end)
         do throws(JournalError) {
-            while dialect.room(at: .monotonic) > 0,
-                var change = try feed.next(until: end, name: { upstreamName(of: $0) })
-            {
+            while dialect.room(at: .monotonic) > 0 {
+                let next = try feed.next(until: end, name: { upstreamName(of: $0) })
+                isReadingBroken = false
+                guard var change = next else { break }
                 change.formerName = formerName(of: change.device)
                 take(.device(change))
                 if .monotonic >= end { break }
             }
-            isReadingBroken = false
         } catch {
             pauseDisk()
             if !isReadingBroken { onUnreadable?(error) }
