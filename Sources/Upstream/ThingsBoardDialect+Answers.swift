@@ -8,6 +8,8 @@ extension ThingsBoardDialect {
     private static let mostUnknowns = 5
     /// The longest wait before a device is asked for again, in seconds.
     private static let longestPause = 60
+    /// The first time that others go first, and the longest, in seconds.
+    private static let restTimes = (first: 30, longest: 300)
 
     mutating func connected(_ channel: Channel, _ moment: Moment) {
         if channel == test.channel {
@@ -87,11 +89,14 @@ extension ThingsBoardDialect {
 
     /// Settles a device by the test of its credentials, or has it asked for again.
     mutating func resolve(_ job: ThingsBoardJob, _ verdict: ThingsBoardTest.Verdict, _ moment: Moment) {
+        var job = job
         switch (job.doubt, verdict) {
         // It works there by its old name: nothing has been asked by the new one.
         case (_, .isThere) where job.isRenamed && job.isTestedFirst: settle(job.id, .refused(.unsupportedByDialect))
         case (_, .isThere): settle(job.id, .confirmed)
-        case (_, .noAnswer): settle(job.id, .unanswered)
+        case (_, .noAnswer):
+            job.past.unknowns += 1
+            putOff(job, moment)
         case (.differs(let credentials), _): settle(job.id, .conflict(credentials))
         case (.failure, .isNot):
             settle(job.id, .refused(isUpdate(job, moment) ? .unsupportedByDialect : .failureUpstream))
@@ -110,13 +115,21 @@ extension ThingsBoardDialect {
         if job.past.unknowns == 0 { job.past.answersBefore = answers }
         job.past.unknowns += 1
         guard job.past.unknowns < Self.mostUnknowns || answers == job.past.answersBefore else {
-            // From then on it has one try at a time.
-            pasts[job.id] = .init(isTested: true, unknowns: Self.mostUnknowns - 1, answersBefore: answers)
-            return settle(job.id, .unanswered)
+            return putOff(job, moment)
         }
         let pause = min(1 << min(job.past.unknowns - 1, 16), Self.longestPause)
         if job.past.unknowns > 1 { job.past.notBefore = moment.now + .seconds(pause) }
         release(job)
+    }
+
+    /// Lets others go first for a while, which gets longer each time; from then on it has one try at a time.
+    private mutating func putOff(_ job: ThingsBoardJob, _ moment: Moment) {
+        var past = job.past
+        past.unknowns = max(past.unknowns, Self.mostUnknowns)
+        (past.answersBefore, past.notBefore) = (answers, .zero)
+        pasts[job.id] = past
+        let rest = min(Self.restTimes.first << min(past.unknowns - Self.mostUnknowns, 8), Self.restTimes.longest)
+        settle(job.id, .unanswered(pause: .seconds(Double(rest) * (1 + moment.chance) / 2)))
     }
 
     /// Whether upstream was told of an earlier state of the device; it cannot be told of a change (protocol.md D16).

@@ -18,8 +18,6 @@ public final class Upstream: EventSource {
     private static let farewell = Duration.seconds(1)
     /// How long a disk that failed a read, or did not take a state, is left alone.
     private static let diskPause = Duration.seconds(1)
-    /// How long a device waits for which upstream never answers.
-    static let unansweredPause = Duration.seconds(300)
 
     let plan: Plan
     let store: Store
