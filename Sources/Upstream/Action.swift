@@ -58,7 +58,7 @@ public enum Outcome: Hashable, Sendable {
     case refused(Reason)
     /// Upstream has it with other credentials, which are given.
     case conflict(Credentials)
-    /// Nobody knows: upstream answers others, and never for this one. It stays pending, is told again after that time, and
+    /// Nobody knows: upstream does not answer for this one, again and again. It stays pending, is told again after that time, and
     /// keeps nobody from being told meanwhile.
     case unanswered(pause: Duration)
 }

@@ -103,7 +103,7 @@ public struct ThingsBoardDialect: Dialect {
             device: device, id: change.device, seq: change.seq, payload: payload, profile: profile?.name ?? "")
         job.past = past ?? ThingsBoardJob.Past()
         job.isRenamed = change.formerName.map { $0 != change.upstreamName } ?? false
-        job.isTestedFirst = !job.past.isTested && (job.isRenamed || isUpdate(job, moment))
+        job.isTestedFirst = !job.past.isTested && (job.past.unknowns > 0 || job.isRenamed || isUpdate(job, moment))
         sessions[session(of: change.device)].waiting.append(job)
     }
 

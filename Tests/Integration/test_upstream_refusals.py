@@ -50,6 +50,33 @@ def test_a_refusal_that_comes_twice_is_not_taken_for_the_next_devices(sites):
     assert now["refused"] == 5 and {one["name"][:5] for one in rows(site.hub, "refused")} == {"taken"}
 
 
+@pytest.mark.parametrize("sessions", [1, 4])
+def test_a_device_whose_answers_are_always_lost_is_refused_by_nobody(sites, sessions):
+    """After five lost answers, with others answered in between, it was refused for good."""
+    site = sites(sessions=sessions)
+    site.server.always = lambda request: (
+        Behaviour(apply=False, close="before") if request.name.startswith("lost") else Behaviour()
+    )
+    for number in range(20):  # more than are held at a time
+        site.provision(f"lost{number}")
+
+    def tried():
+        site.provision(f"d{tried.count}")
+        tried.count += 1
+        time.sleep(0.2)
+        return all(len(site.server.order(f"lost{number}")) >= 5 for number in range(20)) and len(site.server.requests)
+
+    tried.count = 0
+    eventually(tried, 150)
+    eventually(lambda: shown(site.hub)["confirmed"] == tried.count, 20)
+    now = shown(site.hub)
+    assert now["refused"] == now["conflict"] == 0 and now["pending"] + now["sent"] == 20
+    assert becomes(site.hub, "lost7", "pending")["reason"] is None
+    site.server.always = lambda request: Behaviour()
+    assert site.cli("retry").code == 0
+    assert settled(site.hub, confirmed=tried.count + 20, seconds=40)["refused"] == 0
+
+
 def test_retry_asks_again(site):
     site.server.tenant.maximum = 0
     site.provision("boiler")
