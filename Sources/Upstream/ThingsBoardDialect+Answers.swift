@@ -101,7 +101,7 @@ extension ThingsBoardDialect {
         case (_, .noAnswer):
             var job = job
             // It is tested before it is asked for again.
-            job.past.unknowns = max(job.past.unknowns, 1)
+            (job.past.unknowns, job.past.isTested) = (max(job.past.unknowns, 1), false)
             putOff(job, moment)
         case (.differs(let credentials), _): settle(job.id, .conflict(credentials))
         case (.failure, .isNot):
