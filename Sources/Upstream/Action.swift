@@ -58,9 +58,9 @@ public enum Outcome: Hashable, Sendable {
     case refused(Reason)
     /// Upstream has it with other credentials, which are given.
     case conflict(Credentials)
-    /// Nobody knows: upstream answers others, and never for this one. It stays pending, is told again in a while, and
+    /// Nobody knows: upstream does not answer for this one, again and again. It stays pending, is told again after that time, and
     /// keeps nobody from being told meanwhile.
-    case unanswered
+    case unanswered(pause: Duration)
 }
 
 /// Why upstream has a device not, or not as the hub has it: a code for programs, shown to people as it is.

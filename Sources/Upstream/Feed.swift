@@ -10,18 +10,6 @@ internal import Store
 /// than the dialect takes. A device in flight is not offered again until it is settled; if a newer line of it was read
 /// meanwhile, its newest state comes next. The cursor is the number below the lowest that is not settled.
 struct Feed {
-    private struct Flight {
-        /// The line that was offered.
-        let line: UInt64
-        /// The same if it holds the cursor; nil for a device that is told again.
-        var seq: UInt64?
-        /// The first line read meanwhile.
-        var next: UInt64?
-        /// The name that was offered, or that the device has ended.
-        let name: Text
-        let isEnd: Bool
-    }
-
     /// How long one that could not be read waits.
     static let pause = Duration.seconds(10)
     /// The most ghosts that are remembered: whatever upstream sends, there is an end to it.
@@ -36,7 +24,7 @@ struct Feed {
     /// already when they were settled, or they were not told after all.
     private var again: [Text: UInt64] = [:]
     /// Devices that are to be told again, the next one last.
-    private var retries: [Text] = []
+    private(set) var retries: [Text] = []
     /// Devices that wait a while.
     private var waits = Waits()
     /// Devices that upstream has and the hub has not.
@@ -76,7 +64,7 @@ struct Feed {
     /// The name upstream of a device in flight, as it was offered.
     func offeredName(_ device: Text) -> Text? { flights[device]?.name }
 
-    /// Whether a device in flight was offered as one that has ended.
+    /// Whether a device in flight was offered as one whose end the log tells.
     func isEnd(_ device: Text) -> Bool { flights[device]?.isEnd ?? false }
 
     /// How many devices have not been read yet.
@@ -220,7 +208,7 @@ struct Feed {
     }
 
     private mutating func takeOff(_ change: Change, holding seq: UInt64?) -> Change {
-        let isEnd = if case .deleted = change.content { true } else { false }
+        let isEnd = if case .deleted = change.content { !ghosts.contains(change.device) } else { false }
         flights[change.device] = Flight(line: change.seq, seq: seq, name: change.upstreamName, isEnd: isEnd)
         return change
     }

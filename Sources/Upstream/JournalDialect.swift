@@ -21,7 +21,7 @@ struct JournalDialect: Dialect {
     /// How long a cursor waits for further records.
     private static let idleTime = Duration.seconds(1)
 
-    private enum Phase {
+    enum Phase {
         case down
         /// The broker's cursor is awaited until that time.
         case comparing(until: Duration)
@@ -38,7 +38,7 @@ struct JournalDialect: Dialect {
     private let settings: Settings
     private let topics: JournalTopics
     private var link = Reconnection()
-    private var phase = Phase.down
+    private(set) var phase = Phase.down
     private var awaited: [Receipt: Awaited] = [:]
     private var devices = 0
     private var lastReceipt: UInt64 = 0
@@ -46,6 +46,9 @@ struct JournalDialect: Dialect {
     private var publishedCursor: UInt64 = 0
     private var cursorDue: Duration?
     private var silenceEnd: Duration?
+    /// Whether the last connection was given up because nothing was acknowledged; until something is, the next ones are
+    /// news to nobody.
+    private var isSilent = false
     /// The broker's cursor while all its records are to be looked at, and when they were; nil when they need not be.
     private var sweep: (from: UInt64, end: Duration?)?
 
@@ -72,7 +75,7 @@ struct JournalDialect: Dialect {
             link.hurry()
             return wake(moment)
         case .connected:
-            link.connected()
+            link.connected(isOfUse: !isSilent)
             phase = .comparing(until: moment.now + Self.longestSubscribing)
             return [.publish(link.channel, topics.status(isOnline: true), nil)]
         case .subscribed(_, let refused): return subscribed(refused.map(\.filter), moment)
@@ -98,6 +101,7 @@ struct JournalDialect: Dialect {
         case .running:
             if let end = sweep?.end, end <= moment.now { sweep = nil }
             if let end = silenceEnd, end <= moment.now {
+                isSilent = true
                 return giveUp("the broker has acknowledged nothing for a minute", moment)
             }
             if let due = cursorDue, due <= moment.now {
@@ -155,7 +159,7 @@ struct JournalDialect: Dialect {
         phase = .running
         publishedCursor = seq
         cursorDue = moment.now + Self.idleTime
-        return [.rewind(to: seq), .report(.connected)]
+        return [.rewind(to: seq)] + (isSilent ? [] : [.report(.connected)])
     }
 
     private mutating func reset() {
@@ -195,6 +199,13 @@ struct JournalDialect: Dialect {
     ) -> [Action] {
         guard let what = awaited.removeValue(forKey: receipt) else { return [] }
         silenceEnd = awaited.isEmpty ? nil : moment.now + Self.longestSilence
+        guard isSilent else { return settle(what, code, words, moment) }
+        isSilent = false
+        link.proved()
+        return [.report(.connected)] + settle(what, code, words, moment)
+    }
+
+    private mutating func settle(_ what: Awaited, _ code: UInt8, _ words: String, _ moment: Moment) -> [Action] {
         switch what {
         case .record(let device):
             devices -= 1

@@ -38,10 +38,15 @@ struct Reconnection {
     }
 
     /// CONNACK 0 has come.
-    mutating func connected() {
+    ///
+    /// - Parameter isOfUse: whether that is all it takes; if not, the next waits go on growing until `proved`.
+    mutating func connected(isOfUse: Bool = true) {
         state = .up
-        backOff.reset()
+        if isOfUse { proved() }
     }
+
+    /// The connection is of use.
+    mutating func proved() { backOff.reset() }
 
     /// There is no connection any more, or there never was.
     mutating func lost(_ loss: MQTTLoss, as clientId: String, at moment: Moment) -> [Action] {

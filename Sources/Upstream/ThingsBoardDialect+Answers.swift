@@ -4,10 +4,14 @@ internal import Provisioning
 
 /// What becomes of a request, and of a device whose request came to nothing (protocol.md 11.4).
 extension ThingsBoardDialect {
-    /// After how many requests without an answer others go first, if they have been answered meanwhile.
+    /// After how many requests without an answer others go first: it may be the device.
     private static let mostUnknowns = 5
+    /// The most devices that others go before.
+    private static let mostResting = 4096
     /// The longest wait before a device is asked for again, in seconds.
     private static let longestPause = 60
+    /// The first time that others go first, and the longest, in seconds.
+    private static let restTimes = (first: 30, longest: 300)
 
     mutating func connected(_ channel: Channel, _ moment: Moment) {
         if channel == test.channel {
@@ -87,11 +91,18 @@ extension ThingsBoardDialect {
 
     /// Settles a device by the test of its credentials, or has it asked for again.
     mutating func resolve(_ job: ThingsBoardJob, _ verdict: ThingsBoardTest.Verdict, _ moment: Moment) {
+        // Whoever answers that is there, whatever has become of the request.
+        if verdict == .isThere || verdict == .isNot { backOff.reset() }
         switch (job.doubt, verdict) {
         // It works there by its old name: nothing has been asked by the new one.
-        case (_, .isThere) where job.isRenamed && job.isTestedFirst: settle(job.id, .refused(.unsupportedByDialect))
+        case (_, .isThere) where job.isRenamed && job.isTestedFirst && job.past.unknowns == 0:
+            settle(job.id, .refused(.unsupportedByDialect))
         case (_, .isThere): settle(job.id, .confirmed)
-        case (_, .noAnswer): settle(job.id, .unanswered)
+        case (_, .noAnswer):
+            var job = job
+            // It is tested before it is asked for again.
+            (job.past.unknowns, job.past.isTested) = (max(job.past.unknowns, 1), false)
+            putOff(job, moment)
         case (.differs(let credentials), _): settle(job.id, .conflict(credentials))
         case (.failure, .isNot):
             settle(job.id, .refused(isUpdate(job, moment) ? .unsupportedByDialect : .failureUpstream))
@@ -103,20 +114,28 @@ extension ThingsBoardDialect {
     /// A device that may not have arrived is asked for again; if it had, upstream says FAILURE or its credentials do.
     private mutating func askAgain(_ job: ThingsBoardJob, _ moment: Moment) {
         var job = job
-        guard !job.isTestedFirst else {
-            job.past.isTested = true
-            return release(job)
-        }
+        job.past.isTested = true
+        job.past.failedTests = 0
+        guard !job.isTestedFirst else { return release(job) }
         if job.past.unknowns == 0 { job.past.answersBefore = answers }
         job.past.unknowns += 1
-        guard job.past.unknowns < Self.mostUnknowns || answers == job.past.answersBefore else {
-            // From then on it has one try at a time.
-            pasts[job.id] = .init(isTested: true, unknowns: Self.mostUnknowns - 1, answersBefore: answers)
-            return settle(job.id, .unanswered)
+        guard job.past.unknowns < Self.mostUnknowns || pasts.count >= Self.mostResting else {
+            return putOff(job, moment)
         }
         let pause = min(1 << min(job.past.unknowns - 1, 16), Self.longestPause)
         if job.past.unknowns > 1 { job.past.notBefore = moment.now + .seconds(pause) }
         release(job)
+    }
+
+    /// Lets others go first for a while, which gets longer each time unless nobody at all is answered; from then on it
+    /// has one try at a time.
+    private mutating func putOff(_ job: ThingsBoardJob, _ moment: Moment) {
+        var past = job.past
+        let rest = min(Self.restTimes.first << min(past.rests, 8), Self.restTimes.longest)
+        if past.answersBefore != answers { past.rests += 1 }
+        (past.answersBefore, past.notBefore) = (answers, .zero)
+        pasts[job.id] = past
+        settle(job.id, .unanswered(pause: .seconds(Double(rest) * (1 + moment.chance) / 2)))
     }
 
     /// Whether upstream was told of an earlier state of the device; it cannot be told of a change (protocol.md D16).

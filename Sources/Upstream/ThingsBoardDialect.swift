@@ -103,7 +103,7 @@ public struct ThingsBoardDialect: Dialect {
             device: device, id: change.device, seq: change.seq, payload: payload, profile: profile?.name ?? "")
         job.past = past ?? ThingsBoardJob.Past()
         job.isRenamed = change.formerName.map { $0 != change.upstreamName } ?? false
-        job.isTestedFirst = !job.past.isTested && (job.isRenamed || isUpdate(job, moment))
+        job.isTestedFirst = !job.past.isTested && (job.past.unknowns > 0 || job.isRenamed || isUpdate(job, moment))
         sessions[session(of: change.device)].waiting.append(job)
     }
 
@@ -235,20 +235,4 @@ public struct ThingsBoardDialect: Dialect {
         reported = state
         actions.append(.report(state))
     }
-}
-
-/// Bounds how many devices are asked for in a second.
-private struct Pace {
-    /// What was not used for that long is not made up for.
-    private static let slack = Duration.milliseconds(50)
-
-    private let interval: Duration
-    /// When the next one may go.
-    private(set) var free = Duration.zero
-
-    init(rate: Double?) { interval = rate.map { .seconds(1 / $0) } ?? .zero }
-
-    func isFree(at now: Duration) -> Bool { free <= now }
-
-    mutating func take(at now: Duration) { free = max(free, now - Self.slack) + interval }
 }

@@ -30,15 +30,16 @@ struct ThingsBoardJob {
     var isRenamed = false
     /// What its earlier requests have come to.
     var past = Past()
-    /// How often its test found nobody to ask, and how many verdicts there had been when that happened first.
-    var failedTests = (times: 0, verdictsBefore: 0 as UInt64)
-
     /// What is remembered of a device between two requests, whatever else becomes of it meanwhile.
     struct Past {
-        /// Whether its credentials were tested, and did not work upstream.
+        /// Whether its credentials were tested since it was asked for, as far as they can be, and did not work upstream.
         var isTested = false
+        /// How often a test found nobody to ask.
+        var failedTests = 0
         /// How often nobody knew whether it had arrived.
         var unknowns = 0
+        /// How often others went first for a while, although some were answered.
+        var rests = 0
         /// How many answers of any device there had been when that happened first.
         var answersBefore: UInt64 = 0
         /// Not to be asked for again before that.

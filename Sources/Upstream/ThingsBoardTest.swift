@@ -11,7 +11,7 @@ struct ThingsBoardTest {
         case isNot
         /// It cannot be found out like this.
         case unknown
-        /// Others have been tested meanwhile, and this one never: nobody can be asked about it for now.
+        /// There was nobody to ask, again and again.
         case noAnswer
     }
 
@@ -34,7 +34,7 @@ struct ThingsBoardTest {
     private static let patience = Duration.seconds(30)
     /// How long what was found out about strangers holds.
     private static let trustTime = Duration.seconds(3600)
-    /// After how many tests that found nobody to ask a device is given up for a while, if others have been tested.
+    /// After how many tests that found nobody to ask a device is given up for a while.
     private static let mostFailures = 5
 
     let channel: Channel
@@ -45,8 +45,6 @@ struct ThingsBoardTest {
     private var trustEnd = Duration.zero
     private var backOff = BackOff()
     private var nextTry = Duration.zero
-    /// How many tests have come to something.
-    private var verdicts: UInt64 = 0
 
     init(number: Int, clientId: String) {
         channel = Channel(number)
@@ -129,8 +127,7 @@ struct ThingsBoardTest {
     }
 
     private mutating func takeFirst(_ verdict: Verdict) -> (ThingsBoardJob, Verdict)? {
-        verdicts += 1
-        return jobs.isEmpty ? nil : (jobs.removeFirst(), verdict)
+        jobs.isEmpty ? nil : (jobs.removeFirst(), verdict)
     }
 
     /// Waits before the next test, which is another device's: one that always fails holds up nobody.
@@ -139,11 +136,8 @@ struct ThingsBoardTest {
         nextTry = moment.now + backOff.next(moment.chance)
         guard var job = jobs.first else { return nil }
         jobs.removeFirst()
-        if job.failedTests.times == 0 { job.failedTests.verdictsBefore = verdicts }
-        job.failedTests.times += 1
-        if job.failedTests.times >= Self.mostFailures, job.failedTests.verdictsBefore != verdicts {
-            return (job, .noAnswer)
-        }
+        job.past.failedTests += 1
+        guard job.past.failedTests < Self.mostFailures else { return (job, .noAnswer) }
         jobs.append(job)
         return nil
     }

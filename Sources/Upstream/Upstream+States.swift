@@ -46,9 +46,9 @@ extension Upstream {
         case .refused(let reason):
             note(.refused, since: old?.kind == .refused ? old?.since ?? now : now) { $0.reason = Text(reason.rawValue) }
         case .conflict(let credentials): note(.conflict, since: now) { $0.upstream = credentials }
-        case .unanswered:
+        case .unanswered(let pause):
             note(.pending, since: old?.kind == .pending ? old?.since ?? now : now) { _ in }
-            feed.retry(device, after: Self.unansweredPause)
+            feed.retry(device, after: pause)
         }
     }
 

@@ -18,8 +18,6 @@ public final class Upstream: EventSource {
     private static let farewell = Duration.seconds(1)
     /// How long a disk that failed a read is left alone.
     private static let diskPause = Duration.seconds(1)
-    /// How long a device waits for which upstream never answers.
-    static let unansweredPause = Duration.seconds(300)
 
     let plan: Plan
     let store: Store
@@ -107,14 +105,14 @@ public final class Upstream: EventSource {
         let end = Duration.monotonic + Self.slice
         retrySome(until: end)
         do throws(JournalError) {
-            while dialect.room(at: .monotonic) > 0,
-                var change = try feed.next(until: end, name: { upstreamName(of: $0) })
-            {
+            while dialect.room(at: .monotonic) > 0 {
+                let next = try feed.next(until: end, name: { upstreamName(of: $0) })
+                isReadingBroken = false
+                guard var change = next else { break }
                 change.formerName = formerName(of: change.device)
                 take(.device(change))
                 if .monotonic >= end { break }
             }
-            isReadingBroken = false
         } catch {
             pauseDisk()
             if !isReadingBroken { onUnreadable?(error) }

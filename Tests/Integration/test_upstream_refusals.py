@@ -50,6 +50,33 @@ def test_a_refusal_that_comes_twice_is_not_taken_for_the_next_devices(sites):
     assert now["refused"] == 5 and {one["name"][:5] for one in rows(site.hub, "refused")} == {"taken"}
 
 
+@pytest.mark.parametrize("sessions, lost", [(1, 5), (4, 17)])
+def test_devices_whose_answers_are_always_lost_are_refused_by_nobody(sites, sessions, lost):
+    """After five lost answers they were refused for good; and as many as are held at a time blocked all others."""
+    site = sites(sessions=sessions)
+    site.server.always = lambda request: (
+        Behaviour(apply=False, close="before") if request.name.startswith("lost") else Behaviour()
+    )
+    for number in range(lost):  # more than are held at a time
+        site.provision(f"lost{number}")
+
+    def tried():
+        site.provision(f"d{tried.count}")
+        tried.count += 1
+        time.sleep(0.2)
+        return all(len(site.server.order(f"lost{number}")) >= 5 for number in range(lost))
+
+    tried.count = 0
+    eventually(tried, 150)
+    eventually(lambda: shown(site.hub)["confirmed"] == tried.count, 20)
+    now = shown(site.hub)
+    assert now["refused"] == now["conflict"] == 0 and now["pending"] + now["sent"] == lost
+    assert becomes(site.hub, "lost3", "pending")["reason"] is None
+    site.server.always = lambda request: Behaviour()
+    assert site.cli("retry").code == 0
+    assert settled(site.hub, confirmed=tried.count + lost, seconds=40)["refused"] == 0
+
+
 def test_retry_asks_again(site):
     site.server.tenant.maximum = 0
     site.provision("boiler")

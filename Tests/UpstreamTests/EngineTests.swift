@@ -177,7 +177,7 @@ struct EngineTests {
         try site.put(device(1), device(2))
         let engine = engine(.thingsboard)
         try offer(engine)
-        engine.settle("i1", .unanswered)
+        engine.settle("i1", .unanswered(pause: .seconds(300)))
         engine.settle("i2", .confirmed)
         #expect(engine.feed.cursor == 2 && counts(engine) == [1, 0, 1, 0, 0])
         #expect(try row(engine, "i1").state == .pending)

@@ -24,6 +24,8 @@ final class ThingsBoardPlay {
     private(set) var outcomes: [String: Outcome] = [:]
     /// How often each device was put off, because upstream never answers for it.
     private(set) var unanswered: [String: Int] = [:]
+    /// For how long, in order.
+    private(set) var rests: [Duration] = []
     /// Devices that were given back, and come again as soon as there is room.
     private(set) var released: [Text] = []
     /// The newest state of each device.
@@ -82,7 +84,10 @@ final class ThingsBoardPlay {
             if let receipt { requests[channel] = (publication.payload, receipt) }
         case .settle(let device, let outcome):
             #expect(outcomes[device.description] == nil, "settled twice")
-            if outcome == .unanswered { return unanswered[device.description, default: 0] += 1 }
+            if case .unanswered(let pause) = outcome {
+                rests.append(pause)
+                return unanswered[device.description, default: 0] += 1
+            }
             outcomes[device.description] = outcome
         case .release(let device): released.append(device)
         case .rewind, .examine: Issue.record("\(action)")
