@@ -104,7 +104,7 @@ struct UpstreamLogTests {
         #expect(throws: JournalError.self) { try openStore(directory) }
         #expect(throws: JournalError.self) { try Store.inspect(directory.path) }
         var repaired: [Log.Repaired] = []
-        try Store.repair(try lock(directory)) { log, _ in repaired.append(log) }
+        try Store.repair(try StateDirectory.open(directory.path)) { log, _ in repaired.append(log) }
         #expect(repaired.map(\.isShort) == [true])
         let again = try openStore(directory)
         #expect(again.deviceCount == 1)
