@@ -51,7 +51,7 @@ final class Compaction: Sendable {
     private let state = Mutex(State())
     private let bell: Wakeup
     private let report: Wakeup
-    let request: Request
+    let request: CompactionRequest
     private let onFailure: @Sendable (JournalError) -> Never
 
     /// Starts the thread.
@@ -62,7 +62,7 @@ final class Compaction: Sendable {
     ///   - report: is rung when there is an event.
     ///   - onFailure: ends the process when a sync failed, or it is not known which log has the name.
     init(
-        _ request: Request, _ file: LogFile, report: Wakeup,
+        _ request: CompactionRequest, _ file: LogFile, report: Wakeup,
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(SystemError) {
         self.request = request

@@ -22,7 +22,7 @@ struct CompactionCopy<Guide: CompactionGuide> {
     /// Bytes that are live, once it is known.
     private(set) var live: UInt64 = 0
     private var hasDead = false
-    private let request: Compaction.Request
+    private let request: CompactionRequest
     private let file: LogFile
     private let guide: Guide
     private var newest: [Text: UInt64] = [:]
@@ -31,7 +31,7 @@ struct CompactionCopy<Guide: CompactionGuide> {
     private var addresses = Addresses()
 
     /// A copy of a log's live lines, of which nothing is done yet.
-    init(_ request: Compaction.Request, of file: LogFile, guidedBy guide: Guide) {
+    init(_ request: CompactionRequest, of file: LogFile, guidedBy guide: Guide) {
         self.request = request
         self.file = file
         self.guide = guide

@@ -15,21 +15,19 @@ protocol CompactionGuide {
     func advance(_ bytes: UInt64) throws(JournalError)
 }
 
-extension Compaction {
-    /// What is to be written anew, and when.
-    struct Request: Sendable {
-        let name: String
-        let addresses: Addresses
-        /// Where the log ends now, and the number of its last record there.
-        let end: UInt64
-        let seq: UInt64
-        /// Whether one dead record is enough, or more than half of the log is to be.
-        let isForced: Bool
-        /// The id of what a record is about.
-        let key: @Sendable (JSONValue) -> Text?
-        /// Whether the guide knows what is live; otherwise the newest state of each id is.
-        let asks: Bool
-        /// Bytes that are read in all passes: for the newest states, for what is live, for the copy.
-        var total: UInt64 { (asks ? 2 : 3) * end }
-    }
+/// What is to be written anew, and when.
+struct CompactionRequest: Sendable {
+    let name: String
+    let addresses: Addresses
+    /// Where the log ends now, and the number of its last record there.
+    let end: UInt64
+    let seq: UInt64
+    /// Whether one dead record is enough, or more than half of the log is to be.
+    let isForced: Bool
+    /// The id of what a record is about.
+    let key: @Sendable (JSONValue) -> Text?
+    /// Whether the guide knows what is live; otherwise the newest state of each id is.
+    let asks: Bool
+    /// Bytes that are read in all passes: for the newest states, for what is live, for the copy.
+    var total: UInt64 { (asks ? 2 : 3) * end }
 }

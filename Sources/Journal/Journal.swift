@@ -185,7 +185,7 @@ public final class Journal: EventSource {
             let why = "lines are damaged or missing; a repair comes first"
             throw JournalError(.damaged(offset: 0, line: nil, why: why), file: log.file.path)
         }
-        let request = Compaction.Request(
+        let request = CompactionRequest(
             name: log.name, addresses: log.addresses, end: log.size, seq: log.durableSeq, isForced: isForced, key: key,
             asks: isLive != nil)
         let (report, onFailure) = (committer.report, onFailure)

@@ -30,7 +30,7 @@ extension Log {
         isForced: Bool, key: @escaping @Sendable (JSONValue) -> Text?, isLive: ((Candidate) -> Bool)? = nil,
         progress: @escaping (UInt64, UInt64) -> Void = { _, _ in }
     ) throws(JournalError) -> Compacted? {
-        let request = Compaction.Request(
+        let request = CompactionRequest(
             name: name, addresses: addresses, end: size, seq: seq, isForced: isForced, key: key, asks: isLive != nil)
         let guide = StoppedLog(request, isLive: isLive ?? { _ in true }, progress: progress)
         var copy = CompactionCopy(request, of: file, guidedBy: guide)
@@ -41,13 +41,13 @@ extension Log {
 
 /// What a compaction asks about a log that nobody uses.
 private final class StoppedLog: CompactionGuide {
-    private let request: Compaction.Request
+    private let request: CompactionRequest
     private let isLive: (Log.Candidate) -> Bool
     private let progress: (UInt64, UInt64) -> Void
     private var done: UInt64 = 0
 
     init(
-        _ request: Compaction.Request, isLive: @escaping (Log.Candidate) -> Bool,
+        _ request: CompactionRequest, isLive: @escaping (Log.Candidate) -> Bool,
         progress: @escaping (UInt64, UInt64) -> Void
     ) {
         self.request = request
