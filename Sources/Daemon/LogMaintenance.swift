@@ -86,9 +86,11 @@ extension Daemon {
             try Store.repair(
                 directory, watch: { tell(progress, $0) }, progress: { progress("writing \($0).jsonl anew", $1, $2) }
             ) { log, setAside in
-                let counts = "\(log.records) records, \(log.setAside) lines set aside"
-                let done = "\(log.file): written anew with \(counts); the damaged log is \(log.kept)"
-                repaired(setAside.map(\.description) + [done])
+                let done = log.map { log in
+                    let counts = "\(log.records) records, \(log.setAside) lines set aside"
+                    return "\(log.file): written anew with \(counts); the damaged log is \(log.kept)"
+                }
+                repaired(setAside.map(\.description) + [done].compactMap { $0 })
             }
         } catch { throw DaemonError(error) }
     }

@@ -24,6 +24,24 @@ struct Addresses: Sendable {
         return place < end ? place : nil
     }
 
+    /// Does what `place` does for a great many addresses in any order, some ten times as fast.
+    func places() -> (UInt64) -> UInt64? {
+        let (stretches, last) = (stretches, stretches[stretches.count - 1].address)
+        var shift: UInt64 = 0
+        while last >> shift > 4 * UInt64(stretches.count) { shift += 1 }
+        // For each part of the addresses the last stretch that begins before it.
+        var before = [UInt32](repeating: 0, count: Int(last >> shift) + 2)
+        for index in stretches.indices { before[Int(stretches[index].address >> shift) + 1] = UInt32(index) }
+        for part in before.indices.dropFirst() where before[part] == 0 { before[part] = before[part - 1] }
+        return { address in
+            var index = Int(before[Int(min(address >> shift, UInt64(before.count - 1)))])
+            while index + 1 < stretches.count, stretches[index + 1].address <= address { index += 1 }
+            let place = stretches[index].place + (address - stretches[index].address)
+            let end = index + 1 < stretches.count ? stretches[index + 1].place : .max
+            return place < end ? place : nil
+        }
+    }
+
     /// The address of what is at a place in the file.
     func address(of place: UInt64) -> UInt64 {
         let stretch = stretches[last { $0.place <= place }]

@@ -38,6 +38,6 @@ extension Log {
     public func renewAddresses() -> (UInt64) -> UInt64? {
         let old = addresses
         addresses = Addresses()
-        return old.place
+        return old.places()
     }
 }

@@ -3,8 +3,8 @@ public import Journal
 internal import Provisioning
 
 extension Store {
-    /// A log that a repair has written anew, and the lines that it left out.
-    public typealias RepairedLog = (log: Log.Repaired, setAside: [SetAside])
+    /// A log that a repair has written anew, nil when the sync of its name failed, and the lines that it left out.
+    public typealias RepairedLog = (log: Log.Repaired?, setAside: [SetAside])
 
     /// Writes each log that is damaged anew, from what of it is whole.
     ///
@@ -13,7 +13,7 @@ extension Store {
     ///   - watch: takes how far a log has been looked at.
     ///   - progress: takes the name of a log that is written anew, and how many bytes of how many are done.
     ///   - repaired: takes what was done, log by log: all that has changed, if an error comes behind it.
-    /// - Throws: `.newer` and failures of the disk; `.unsettled` of a log that was not told of and is written anew.
+    /// - Throws: `.newer` and failures of the disk; `.unsettled` of a log that is written anew all the same.
     public static func repair(
         _ directory: borrowing StateDirectory, watch: ReadingWatch = { _ in },
         progress: (String, UInt64, UInt64) -> Void = { _, _, _ in }, repaired: (RepairedLog) -> Void
@@ -28,9 +28,16 @@ extension Store {
             let devices = try Log.Snapshot(directory: directory.path, name: "devices")
             let proven = isDevices ? try proven(devices, content, .serveRest) : 0
             var setAside: [SetAside] = []
-            let log = try Log.repair(
-                directory: directory.path, name: name, proven: proven, fault: { $0.fault(in: name) },
-                setAside: { setAside.append($0) }, progress: { progress(name, $0, $1) })
+            let log: Log.Repaired
+            do {
+                log = try Log.repair(
+                    directory: directory.path, name: name, proven: proven, fault: { $0.fault(in: name) },
+                    setAside: { setAside.append($0) }, progress: { progress(name, $0, $1) })
+            } catch {
+                // What was left out is told all the same: nobody can find it out again.
+                if case .unsettled = error.kind { repaired((nil, setAside)) }
+                throw error
+            }
             repaired((log, setAside))
             // What upstream was told is more than there is now: it is told everything anew.
             let id = isDevices ? try Log.id(directory: directory.path, name: name) : nil

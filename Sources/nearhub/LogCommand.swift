@@ -80,7 +80,7 @@ struct LogRepair: ParsableCommand {
             try Daemon.repairLogs(state, progress: { progress.show($1, of: $2, $0) }) { lines in
                 progress.end()
                 isWhole = false
-                do { try Output.write(lines.joined(separator: "\n")) } catch { written = error }
+                do { for line in lines { try Output.write(line) } } catch { written = error }
             }
         }
         if let written { throw written }

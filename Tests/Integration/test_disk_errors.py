@@ -89,6 +89,39 @@ def test_a_sync_that_fails_at_the_start_refuses_it(hubs, name):
     raise AssertionError("more syncs than any start needs")
 
 
+TORN = b'{"seq":2,"durable":1,"at":"2026-11-24T'
+
+
+def test_a_torn_end_whose_copy_is_not_surely_on_disk_is_not_cut_off(hubs):
+    """ENOSPC from a sync is no lack of room that would let the start go on: what was written is lost."""
+    hub = hubs()
+    hub.start()
+    hub.provision(hub.create_profile().request("a"))
+    hub.stop()
+    with open(hub.state / "devices.jsonl", "ab") as file:
+        file.write(TORN)
+    breaks(hub, "sync/devices.jsonl.torn*:*:ENOSPC")
+    assert hub.refused().code == 74
+    assert (hub.state / "devices.jsonl").read_bytes().endswith(TORN)
+    heal(hub)
+    hub.start()
+    assert TORN in [path.read_bytes() for path in hub.state.glob("devices.jsonl.torn-*")]
+    assert sorted(stored(hub)) == ["a"]
+
+
+def test_a_torn_end_for_which_there_is_no_room_is_cut_off_all_the_same(hubs):
+    hub = hubs()
+    hub.start()
+    hub.provision(hub.create_profile().request("a"))
+    hub.stop()
+    with open(hub.state / "devices.jsonl", "ab") as file:
+        file.write(TORN)
+    breaks(hub, "write/devices.jsonl.torn*:*:ENOSPC")
+    hub.start()
+    assert f"{len(TORN)} bytes of an unfinished batch" in hub.stderr and "not kept" in hub.stderr
+    assert sorted(stored(hub)) == ["a"] and not list(hub.state.glob("*.torn-*"))
+
+
 # An error from a write: changes are refused, all else goes on
 
 

@@ -146,6 +146,7 @@ def test_a_name_that_could_not_be_synced_is_said_to_be_in_doubt(hub, profile, co
     assert (kept is not None) == (command == "repair")
     if kept:
         assert (hub.state / kept[0]).read_bytes() == before
+        assert "line 4 at byte" in run.out and "seq 3" in run.out, "nobody learns what is lost"
     assert (hub.state / "devices.jsonl").read_bytes() != before
     assert hub.cli("log", "verify", "--state", hub.state).code == 0
 

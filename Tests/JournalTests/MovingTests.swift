@@ -90,6 +90,28 @@ struct MovingTests {
         second.append(first.address(of: 140), at: 111)
         #expect([120, 130, 159, 170].map(second.place) == [101, nil, 111, 122])
     }
+
+    @Test(arguments: [1, 2, 3] as [UInt64])
+    func `many addresses are found as single ones are`(seed: UInt64) {
+        var numbers = SeededNumbers(state: seed)
+        var addresses = Addresses()
+        var (address, place) = (UInt64(100), UInt64(100))
+        for _ in 0..<500 {
+            // Stretches of lines, with what went between them: little, or GiB.
+            address += UInt64.random(in: 0...2, using: &numbers) << UInt64.random(in: 0...34, using: &numbers)
+            addresses.append(address, at: place)
+            let length = UInt64.random(in: 100...5000, using: &numbers)
+            address += length
+            place += length
+        }
+        let places = addresses.places()
+        for _ in 0..<20_000 {
+            let any = UInt64.random(in: 0...(address + 1000), using: &numbers)
+            let known = addresses.address(of: UInt64.random(in: 0...(place + 1000), using: &numbers))
+            #expect(places(any) == addresses.place(of: any) && places(known) == addresses.place(of: known))
+        }
+        #expect(places(.max - 1) == addresses.place(of: .max - 1))
+    }
 }
 
 private func begin(_ journal: Journal, _ log: Log, isLive: @escaping (Log.Candidate) -> Bool) throws {

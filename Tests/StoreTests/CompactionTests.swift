@@ -31,7 +31,7 @@ struct CompactionTests {
     }
 
     private func compact() throws -> [Log.Compacted] {
-        try Store.compact(try lock(directory))
+        try Store.compact(try StateDirectory.open(directory.path))
     }
 
     @Test func `what is live stays, what is replaced goes, and numbers go on`() throws {
@@ -99,7 +99,7 @@ struct CompactionTests {
         var read: Set<String> = []
         var told: [String: (done: UInt64, total: UInt64)] = [:]
         let compacted = try Store.compact(
-            try lock(directory), watch: { read.insert(String($0.name)) },
+            try StateDirectory.open(directory.path), watch: { read.insert(String($0.name)) },
             progress: { told[$0] = ($1, $2) })
         #expect(read == ["profiles.jsonl", "devices.jsonl"])
         #expect(told["devices"]?.total == compacted[1].bytesBefore * 2)

@@ -18,7 +18,7 @@ struct DamageTests {
     init() throws { directory = try TemporaryDirectory() }
 
     private func open(_ damage: Store.Damage) throws -> Store {
-        try Store(try lock(directory), damage: damage) { error in fatalError("\(error)") }
+        try Store(try StateDirectory.open(directory.path), damage: damage) { error in fatalError("\(error)") }
     }
 
     /// A log of five devices, the first of them changed at the end, with some lines spoiled.

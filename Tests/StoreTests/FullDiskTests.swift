@@ -12,7 +12,7 @@ struct FullDiskTests {
     @Test func `all that was not on disk is undone, and its replies say so`() async {
         await #expect(processExitsWith: .success) {
             let directory = try TemporaryDirectory()
-            let store = try Store(try lock(directory), retryInterval: .milliseconds(20)) { error in
+            let store = try Store(try StateDirectory.open(directory.path), retryInterval: .milliseconds(20)) { error in
                 fatalError("\(error)")
             }
             let loop = try EventLoop()

@@ -12,7 +12,7 @@ struct LogHeadTests {
     init() throws { directory = try TemporaryDirectory() }
 
     @Test func `with a new id it is one that recovery takes, and all else stays`() throws {
-        do { _ = try Store(try lock(directory)) { error in fatalError("\(error)") } }
+        do { _ = try Store(try StateDirectory.open(directory.path)) { error in fatalError("\(error)") } }
         let path = "\(directory.path)/devices.jsonl"
         let old = try #require(head(of: path))
         let new = try #require(try LogHead.renewed(old))

@@ -11,22 +11,8 @@ internal import Testing
 
 /// The store of a directory; no test expects the disk to fail.
 func openStore(_ directory: TemporaryDirectory, firstCompaction: Duration = .seconds(60)) throws -> Store {
-    try Store(try lock(directory), firstCompaction: firstCompaction) { error in
+    try Store(try StateDirectory.open(directory.path), firstCompaction: firstCompaction) { error in
         fatalError("\(error)")
-    }
-}
-
-/// Locks a state directory that is free, or soon will be.
-///
-/// A process that another test has just spawned holds what was open, and with it a lock that was given back, until it
-/// executes its program.
-func lock(_ directory: TemporaryDirectory) throws -> StateDirectory {
-    let deadline = Duration.monotonic + .seconds(5)
-    while true {
-        do { return try StateDirectory.open(directory.path) } catch {
-            guard case .busy = error.kind, .monotonic < deadline else { throw error }
-            usleep(1000)
-        }
     }
 }
 
