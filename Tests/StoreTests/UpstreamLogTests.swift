@@ -171,7 +171,9 @@ struct UpstreamLogTests {
     @Test func `while the disk does not take it devices go on, and later only what is missing is written`() async {
         await #expect(processExitsWith: .success) {
             let directory = try TemporaryDirectory()
-            let store = try Store(try StateDirectory.open(directory.path), retryInterval: .milliseconds(100)) { fatalError("\($0)") }
+            let store = try Store(try StateDirectory.open(directory.path), retryInterval: .milliseconds(100)) {
+                fatalError("\($0)")
+            }
             let loop = try loop(of: store)
             var suspensions: [Bool] = []
             store.upstream.onSuspension = { suspensions.append($0 != nil) }
