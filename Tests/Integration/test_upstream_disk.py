@@ -39,7 +39,8 @@ def test_what_came_before_the_disk_was_full_arrives_once_and_is_remembered(full,
     disk.free()
     now = settled(hub, confirmed=2 + found_room, seconds=60)
     assert now["refused"] == 1 and row(hub, "taken")["reason"] == "FAILURE_UPSTREAM"
-    assert hub.provision(profile.request("after")).json["status"] == "SUCCESS"
+    # The log of devices is tried again by itself, every 5 s.
+    eventually(lambda: hub.provision(profile.request("after")).json["status"] == "SUCCESS", 20, every=0.5)
     settled(hub, confirmed=3 + found_room)
     asked = len(server.requests)
     hub.restart()
