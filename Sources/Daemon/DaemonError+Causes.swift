@@ -12,6 +12,8 @@ extension DaemonError {
                 "\(error); nothing was changed; restore this file from a backup, or run: nearhub log repair")
         case .newer: self.init(.damagedData, "\(error); install that version or a newer one")
         case .stopped: self.init(.done, "stopped while the state was read: \(error); what is stored has not changed")
+        case .io where error.isFullDisk:
+            self.init(.inputOutput, "\(error); what is stored has not changed; make room on that disk and start again")
         default: self.init(.inputOutput, "\(error)")
         }
     }

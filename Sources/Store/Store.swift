@@ -76,12 +76,13 @@ public final class Store {
         marks = Marks(profiles: profilesLog.seq, devices: devicesLog.seq, settled: devicesLog.settled)
         journal = try Journal(
             [profilesLog, devicesLog, identity.log], retryInterval: retryInterval, onFailure: onFailure)
-        upstream = try UpstreamLog(
-            own.upstreamLog, own.upstream, about: devicesLog, retryInterval: retryInterval, onFailure: onFailure)
-        reserve = Reserve(directory.path)
-        self.directory = directory
         // One that a disk or the power ended is not begun again and again.
         let isBurnt = recoveries.contains(where: \.hadCompaction)
+        upstream = try UpstreamLog(
+            own.upstreamLog, own.upstream, about: devicesLog, isBurnt: isBurnt, retryInterval: retryInterval,
+            onFailure: onFailure)
+        reserve = Reserve(directory.path)
+        self.directory = directory
         compactions = Compactions(
             firstLook: isBurnt ? max(firstCompaction, Compactions.pauses.longest) : firstCompaction)
         marksDue = windows.isOpen ? .monotonic + .seconds(1) : nil

@@ -13,7 +13,7 @@ public final class UpstreamLog {
     /// How long lines wait for a sync, and a changed device log for its witness.
     static let interval = Duration.seconds(5)
     /// About how much is written at a time.
-    static let slice = 32 << 10
+    static let slice: UInt64 = 32 << 10
 
     /// What the last line with the cursor says.
     struct Entry: Equatable {
@@ -64,8 +64,10 @@ public final class UpstreamLog {
     private var replies: [(seq: UInt64?, reply: (JournalError?) -> Void)] = []
     /// When the device log wants its witness, and all lines a sync; nil when there is nothing to do.
     private var due: Duration?
+    /// Up to this number the device log is on disk before anything is written.
+    private var barrier: UInt64 = 0
     /// The length at which it may be worth while to write it anew.
-    var nextCompaction = UpstreamLog.smallest
+    var nextCompaction: UInt64
     /// Called when the disk takes no writes any more, and with nil when it takes them again.
     public var onSuspension: ((Journal.Suspension?) -> Void)?
 
@@ -75,10 +77,11 @@ public final class UpstreamLog {
     ///   - log: upstream.jsonl.
     ///   - content: what it says.
     ///   - devices: the log that it is about.
+    ///   - isBurnt: whether the disk or the power ended what wrote it anew the last time: that is not begun again soon.
     ///   - retryInterval: time from one try to the next while the disk takes no writes.
     ///   - onFailure: ends the process when a sync failed; called on the committer's thread.
     init(
-        _ log: Log, _ content: Content, about devices: Log, retryInterval: Duration,
+        _ log: Log, _ content: Content, about devices: Log, isBurnt: Bool, retryInterval: Duration,
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(JournalError) {
         self.log = log
@@ -86,7 +89,10 @@ public final class UpstreamLog {
         // What it says of another log is of no use.
         self.content = content.entry.log == self.devices.id ? content : Content()
         log.isLazy = true
+        nextCompaction = isBurnt ? log.size + Self.smallest : Self.smallest
         journal = try Journal([log], retryInterval: retryInterval, onFailure: onFailure)
+        // They would be found again once a line names the log that is there.
+        if content.entry.log != self.devices.id { for device in content.states.keys { wait(device) } }
         journal.onDurable = { [unowned self] in written() }
         journal.onTakenBack = { [unowned self] in takeBack() }
         journal.onResumed = { [unowned self] in resume() }
@@ -108,6 +114,10 @@ public final class UpstreamLog {
         touched()
     }
 
+    /// Has nothing written before the device log is on disk as far as it is staged now: what was decided beside a change
+    /// of a device must not be there without it.
+    func holdBack() { barrier = devices.log.seq }
+
     /// Notes that there is something to write or to sync, or that the device log has grown.
     func touched() { due = due ?? .recent + Self.interval }
 
@@ -122,10 +132,10 @@ public final class UpstreamLog {
     /// Brings all to disk, as far as it takes it, and says so in the log; for a clean stop.
     func close() throws(JournalError) {
         wantWitness()
-        repeat {
-            stage()
-            try journal.flush()
-        } while journal.suspension == nil && isBehind
+        if !staged.isEmpty || isCursorStaged { try journal.flush() }
+        // At once: nobody waits for the loop any more, and each sync may take long.
+        stage(.max)
+        try journal.flush()
         if log.provenSeq < log.seq { log.mark() }
         try journal.flush()
     }
@@ -139,10 +149,12 @@ public final class UpstreamLog {
     }
 
     /// Stages a slice of what waits; the next one follows when it is written.
-    private func stage() {
-        guard staged.isEmpty, !isCursorStaged, journal.suspension == nil else { return }
+    private func stage(_ slice: UInt64 = slice) {
+        guard staged.isEmpty, !isCursorStaged, journal.suspension == nil,
+            devices.log.durableSeq >= min(barrier, devices.log.seq)
+        else { return }
         let begin = log.nextAddress
-        while let device = waiting.last, log.nextAddress - begin < Self.slice {
+        while let device = waiting.last, log.nextAddress - begin < slice {
             do throws(JournalError) {
                 try write(content.states[device], of: device)
                 staged.append(device)
@@ -231,7 +243,10 @@ extension UpstreamLog: EventSource {
     public var descriptor: CInt? { journal.descriptor }
 
     /// Time until lines want a sync, or until the disk is tried again.
-    public var timeout: Duration? { journal.timeout ?? due.map { $0 - .monotonic } }
+    public var timeout: Duration? {
+        // While the disk takes nothing there is nothing to bear witness of, also while it is tried.
+        journal.suspension == nil ? due.map { $0 - .monotonic } : journal.timeout
+    }
 
     /// Takes note of what is written.
     public func run() {

@@ -124,6 +124,7 @@ extension Upstream {
     private func decide(_ state: SyncState?, of device: Text) throws(JournalError) {
         if let suspension = store.upstreamSuspension { throw suspension.error }
         remember(state, of: device)
+        store.holdNotesBack()
     }
 }
 

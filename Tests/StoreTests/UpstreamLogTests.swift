@@ -124,6 +124,40 @@ struct UpstreamLogTests {
         #expect(throws: JournalError.self) { try openStore(directory) }
     }
 
+    @Test func `another device log than the states are about ends them for good`() throws {
+        var store: Store? = try openStore(directory)
+        try store?.put(device("i1", name: "D1", token: "t1"), now: 1)
+        store?.note(SyncState(.refused, seq: 1, since: 1), of: "i1")
+        try store?.close()
+        store = nil
+        let found = try directory.bytes("devices.jsonl").split(separator: 0x0A)
+        let first = try #require(found.first)
+        let head = try #require(try LogHead.renewed(Array(first)))
+        try directory.put((head + [0x0A]) + found.dropFirst().joined(separator: [0x0A]) + [0x0A], "devices.jsonl")
+        for _ in 0..<2 {
+            store = try Store(try StateDirectory.open(directory.path), damage: .serveRest) { fatalError("\($0)") }
+            #expect(store?.syncStates == [:])
+            try store?.close()
+            store = nil
+        }
+    }
+
+    @Test func `what is decided beside a change of a device is not written before it`() throws {
+        let store = try openStore(directory)
+        try store.put(device("i1", name: "D1", token: "t1"), now: 1)
+        store.note(SyncState(.confirmed, seq: 1, name: "other", since: 1), of: "i1")
+        store.holdNotesBack()
+        store.upstream.prepare()
+        #expect(store.upstream.log.seq == 0)
+        let loop = try EventLoop()
+        try loop.add(store)
+        try loop.add(store.upstream)
+        var isDone = false
+        store.whenNoted { _ in isDone = true }
+        while !isDone { try loop.turn() }
+        #expect(store.durableDevices == 1 && store.upstream.log.seq > 0)
+    }
+
     @Test func `it is written anew while it is used, when little of it counts`() throws {
         let store = try openStore(directory)
         let loop = try loop(of: store)
