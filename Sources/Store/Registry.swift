@@ -56,7 +56,7 @@ struct Registry {
     }
 
     private(set) var profiles: [Text: DeviceProfile] = [:]
-    private var profileByKey: [Text: Text] = [:]
+    private var profileByKey: [Text: DeviceProfile] = [:]
     private var deviceCounts: [Text: UInt32] = [:]
     /// Devices that wait for their first SUCCESS.
     private(set) var unprovisionedCount = 0
@@ -74,7 +74,7 @@ struct Registry {
 
     var deviceCount: Int { byId.count }
 
-    func profile(key: Text) -> DeviceProfile? { profileByKey[key].flatMap { profiles[$0] } }
+    func profile(key: Text) -> DeviceProfile? { profileByKey[key] }
 
     func deviceCount(of profile: Text) -> UInt32 { deviceCounts[profile, default: 0] }
 
@@ -92,7 +92,7 @@ struct Registry {
         case .profile(let profile):
             forgetKey(of: profile.id)
             profiles[profile.id] = profile
-            if let key = profile.provisionKey { profileByKey[key] = profile.id }
+            if let key = profile.provisionKey { profileByKey[key] = profile }
         case .profileDeleted(let id):
             forgetKey(of: id)
             profiles[id] = nil

@@ -63,7 +63,7 @@ extension Store {
     }
 
     private func lookAtReserve() {
-        let (known, next) = (compactions.known[devicesLog.name]?.live, devicesLog.nextAddress)
+        let (known, next) = (compactions.devices.live, devicesLog.nextAddress)
         // What was staged then may have been taken back.
         let live = known.map { $0.bytes + next - min(next, $0.address) }
         if reserve.look(devices: deviceCount, live: live, log: devicesLog.size) { onShortage?(reserve.shortage) }

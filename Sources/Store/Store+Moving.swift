@@ -21,8 +21,10 @@ struct Compactions {
     /// How long the next attempt waits after one that failed, at first and at most.
     static let pauses = (first: Duration.seconds(60), longest: Duration.seconds(3600))
 
-    /// What is known of the logs, by their names.
-    var known: [String: Known] = [:]
+    /// What is known of profiles.jsonl.
+    private var profiles = Known()
+    /// What is known of devices.jsonl.
+    private(set) var devices = Known()
     /// When the next look may be; nil when nothing was written since the last one.
     var due: Duration?
     /// Logs that somebody wants to be written anew.
@@ -35,6 +37,12 @@ struct Compactions {
     var runs: UInt64 = 0
     /// What the last wanted one has done so far.
     var outcomes: [(log: String, outcome: Log.Moved)] = []
+
+    /// What is known of a log.
+    subscript(log: Log) -> Known {
+        get { log.name == "devices" ? devices : profiles }
+        set { if log.name == "devices" { devices = newValue } else { profiles = newValue } }
+    }
 
     /// Nothing is known yet; the logs are looked at after this time.
     init(firstLook: Duration) { due = .monotonic + firstLook }
@@ -128,7 +136,7 @@ extension Store {
 
     /// Takes note of how it ended.
     func moved(_ log: Log, _ outcome: Log.Moved) {
-        var known = compactions.known[log.name] ?? .init()
+        var known = compactions[log]
         compactions.due = .monotonic + .seconds(1)
         if case .shorter = outcome, log === devicesLog { renewAddresses() }
         switch outcome {
@@ -149,7 +157,7 @@ extension Store {
             known.pause = pause
         }
         if case .shorter = outcome { onCompaction?(log.name, outcome) }
-        compactions.known[log.name] = known
+        compactions[log] = known
         if compactions.isForced { compactions.outcomes.append((log.name, outcome)) }
         compactions.isForced = false
     }
@@ -157,9 +165,9 @@ extension Store {
     /// Whether a look at it may find that more than half of it is dead.
     private func mayBeHalfDead(_ log: Log) -> Bool {
         guard log.size > Compactions.leastSize, damagedLines.isEmpty else { return false }
-        let known = compactions.known[log.name]
-        guard log.nextAddress >= known?.nextAddress ?? 0 else { return false }
-        guard let records = known?.records else { return true }
+        let known = compactions[log]
+        guard log.nextAddress >= known.nextAddress else { return false }
+        guard let records = known.records else { return true }
         let live = log === devicesLog ? deviceCount : profiles.count
         return records.count + log.seq - records.seq > UInt64(live)
     }
@@ -167,7 +175,7 @@ extension Store {
     /// Takes note of what opening the logs found.
     func knowRecords() {
         for (log, recovery) in zip([profilesLog, devicesLog], recoveries) {
-            compactions.known[log.name, default: .init()].records = (UInt64(recovery.records), log.seq)
+            compactions[log].records = (UInt64(recovery.records), log.seq)
         }
     }
 }

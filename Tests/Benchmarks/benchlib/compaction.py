@@ -16,12 +16,23 @@ CONNECTIONS = 8
 STALL_MILLISECONDS = 5.0
 
 
-class Probe:
-    """Asks for /health all the time; the longest answer is the longest that the loop did something else."""
+def queued(thread: str) -> float:
+    """Milliseconds that a thread has waited for a processor (/proc/PID/task/TID/schedstat, its second number)."""
+    return int(Path(f"/proc/{thread}/schedstat").read_text().split()[1]) / 1e6
 
-    def __init__(self, port: int):
+
+class Probe:
+    """Asks for /health all the time; the longest answer is the longest that the loop did something else.
+
+    Where the load, the hub and this program share two processors, they wait for one now and then: the loop's thread and
+    this one are asked how long, and that is taken off again, since it is no stall of the loop.
+    """
+
+    def __init__(self, port: int, pid: int):
         self.port = port
+        self.loop = f"{pid}/task/{pid}"
         self.times: list[float] = []
+        self.stalls: list[float] = []
         self.over = threading.Event()
         self.thread = threading.Thread(target=self._run)
 
@@ -36,15 +47,20 @@ class Probe:
     def _run(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         while not self.over.is_set():
-            began = time.monotonic()
+            waits, began = self._waits(), time.monotonic()
             connection.request("GET", "/health")
             connection.getresponse().read()
             self.times.append(1000 * (time.monotonic() - began))
+            self.stalls.append(self.times[-1] - (self._waits() - waits))
             self.over.wait(0.001)
         connection.close()
 
-    def __str__(self):
-        ordered = sorted(self.times)
+    def _waits(self) -> float:
+        return queued(self.loop) + queued("thread-self")
+
+    @staticmethod
+    def worst(times: list[float]) -> str:
+        ordered = sorted(times)
         return f"{ordered[-1]:.1f} (99 %: {ordered[len(ordered) * 99 // 100]:.1f})"
 
 
@@ -79,16 +95,16 @@ def measure(binary: Path, state: Path, devices: int) -> list[tuple[str, ...]]:
         server.secrets = {f"BENCH_{part.upper()}": str(state.parent / f"nearhub.{part}") for part in ("key", "secret")}
         wait_until(lambda: accepts(port), server.process, "nearhub", START_SECONDS)
         size = (state / "devices.jsonl").stat().st_size
-        with Probe(port) as alone:
+        with Probe(port, server.pid) as alone:
             time.sleep(1)
-        with Probe(port) as before:
+        with Probe(port, server.pid) as before:
             without = wrk(server, CONNECTIONS, SECONDS).rate
         low = peak(server.pid)
         load = Load(server)
         load.start()
         try:
             time.sleep(0.5)
-            with Probe(port) as during:
+            with Probe(port, server.pid) as during:
                 began = time.monotonic()
                 subprocess.run(
                     [str(binary), "log", "compact", "--socket", str(sock)], check=True, capture_output=True, timeout=300
@@ -98,12 +114,14 @@ def measure(binary: Path, state: Path, devices: int) -> list[tuple[str, ...]]:
             load.over.set()
             load.join()
         rate = sum(load.rates) / len(load.rates)
+        verdict = "ok" if max(during.stalls) <= STALL_MILLISECONDS else "ABOVE"
         return [
             ("  compaction under load, s", f"{took:.1f}", "", ""),
             ("    MB of log a second", f"{size / took / 1e6:.0f}", "", ""),
             ("    HTTP devices/s meanwhile", f"{rate:,.0f}", f"without {without:,.0f}", ""),
-            ("    worst /health meanwhile, ms", str(during), f"<= {STALL_MILLISECONDS:.0f}", ""),
-            ("      under the same load without", str(before), "", ""),
-            ("      without load", str(alone), "", ""),
+            ("    worst stall of the loop, ms", Probe.worst(during.stalls), f"<= {STALL_MILLISECONDS:.0f}", verdict),
+            ("    worst /health, ms", Probe.worst(during.times), "", ""),
+            ("      under the same load without", Probe.worst(before.times), "", ""),
+            ("      without load", Probe.worst(alone.times), "", ""),
             ("    more memory at its peak, MB", f"{(peak(server.pid) - low) / 1e6:.1f}", "", ""),
         ]
