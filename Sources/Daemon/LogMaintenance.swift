@@ -31,7 +31,7 @@ extension Daemon {
     public static func verifyLogs(_ state: String, progress: ProgressWatch) throws(DaemonError) -> [LogVerdict] {
         do throws(StateError) {
             try StateDirectory.actAsOwner(of: state)
-            try StateDirectory.check(state)
+            try StateDirectory.checkReadable(state)
         } catch { throw DaemonError(error) }
         let reports: [Store.LogReport]
         do { reports = try Store.verify(state, watch: { tell(progress, $0) }) } catch { throw DaemonError(error) }

@@ -35,7 +35,9 @@ extension Store {
 
     /// Refuses a log that was emptied or deleted, as another one proves.
     static func checkThere(_ directory: String, _ name: String, beside other: String) throws(JournalError) {
-        guard size(of: "\(directory)/\(name).jsonl") < 100, size(of: "\(directory)/\(other).jsonl") > 200 else { return }
+        guard size(of: "\(directory)/\(name).jsonl") < 100, size(of: "\(directory)/\(other).jsonl") > 200 else {
+            return
+        }
         let why = "it is empty or missing, though \(other).jsonl holds records"
         throw JournalError(.damaged(offset: 0, line: nil, why: why), file: "\(directory)/\(name).jsonl")
     }

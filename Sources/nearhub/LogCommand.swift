@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Configuration
 internal import ControlClient
 internal import Daemon
 internal import Glibc
@@ -24,15 +25,15 @@ struct LogVerify: ParsableCommand {
             Exit status: 0 all is whole, 65 a log is damaged.
             """)
 
-    @Option(help: ArgumentHelp("The state directory.", valueName: "directory"), completion: .directory)
-    var state = ServeOptions.defaultStateDirectory
-    @Flag(help: "Write one JSON document.") var json = false
+    @OptionGroup var state: StateOption
+    @OptionGroup var options: HubOptions
 
     func run() throws {
+        let directory = try state.directory(options)
         let verdicts = try inProgress("log verify") { progress in
-            try Daemon.verifyLogs(state) { progress.show($1, of: $2, $0) }
+            try Daemon.verifyLogs(directory) { progress.show($1, of: $2, $0) }
         }
-        if json {
+        if options.json {
             let logs = verdicts.map { verdict in
                 JSONValue.object(
                     JSONObject([
@@ -71,21 +72,22 @@ struct LogRepair: ParsableCommand {
             Exit status: 0 all logs are whole now, 75 a hub uses them, 65 a newer nearhub wrote them.
             """)
 
-    @Option(help: ArgumentHelp("The state directory.", valueName: "directory"), completion: .directory)
-    var state = ServeOptions.defaultStateDirectory
+    @OptionGroup var state: StateOption
+    @OptionGroup var configuration: ConfigurationOption
 
     func run() throws {
+        let directory = try state.directory(configuration)
         var isWhole = true
         var written: (any Error)?
         try inProgress("log repair") { progress in
-            try Daemon.repairLogs(state, progress: { progress.show($1, of: $2, $0) }) { lines in
+            try Daemon.repairLogs(directory, progress: { progress.show($1, of: $2, $0) }) { lines in
                 progress.end()
                 isWhole = false
                 do { for line in lines { try Output.write(line) } } catch { written = error }
             }
         }
         if let written { throw written }
-        if isWhole { try Output.write("\(state): no log is damaged, nothing was changed") }
+        if isWhole { try Output.write("\(directory): no log is damaged, nothing was changed") }
     }
 }
 
@@ -109,7 +111,8 @@ struct LogCompact: ParsableCommand {
     var state: String?
 
     func run() throws {
-        let compacted = try state.map(stopped) ?? running() ?? stopped(ServeOptions.defaultStateDirectory)
+        let compacted =
+            try state.map(stopped) ?? running() ?? stopped(options.configuration.load().store.directory)
         guard options.json else { return try Output.write(compacted.joined(separator: "\n")) }
         let logs = compacted.map { JSONValue.object(JSONObject([.init(name: "text", value: .text(Text($0)))])) }
         try Output.write(.object(JSONObject([.init(name: "logs", value: .array(logs))])))
