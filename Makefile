@@ -37,7 +37,7 @@ $(PLUGIN): $(PLUGIN_SOURCES) $(wildcard Sources/MosquittoPlugin/*.h) Makefile
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: build ## start a hub with a demo profile and a broker in ./state; PORT=8080 MQTT_PORT=1884
+run: build ## start a hub with a demo profile and a broker in ./state; PORT=8080 COAP_PORT=5683 MQTT_PORT=1884
 	@$(DEPS) broker
 	@etc/demo
 
@@ -116,8 +116,9 @@ install: ## install into DESTDIR (build first): binary, configuration, systemd u
 	test -e $(DESTDIR)/etc/nearhub/nearhub.conf || install -D -m 644 etc/nearhub.conf $(DESTDIR)/etc/nearhub/nearhub.conf
 	install -D -m 644 systemd/nearhub.service $(DESTDIR)/usr/lib/systemd/system/nearhub.service
 	install -D -m 644 systemd/nearhub.sysusers.conf $(DESTDIR)/usr/lib/sysusers.d/nearhub.conf
-	install -D -m 644 -t $(DESTDIR)/usr/share/doc/nearhub README.md CHANGELOG.md SECURITY.md LICENSE
-	install -D -m 644 -t $(DESTDIR)/usr/share/doc/nearhub/mosquitto etc/mosquitto/*
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/nearhub README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/nearhub/etc etc/nearhub.conf
+	install -D -m 644 -t $(DESTDIR)/usr/share/doc/nearhub/etc/mosquitto etc/mosquitto/*
 	@test -n "$(DESTDIR)" || echo "start it: systemd-sysusers && systemctl daemon-reload && systemctl enable --now nearhub"
 
 clean: ## remove what was built; ./state stays

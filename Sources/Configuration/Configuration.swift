@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// What the operator decided: the addresses, limits and paths the hub runs with.
 ///
 /// Every key, its default, its rule and its explanation stand in one table (`ConfigurationKey.all`); the text of
@@ -125,6 +127,8 @@ public struct Configuration: Sendable, Equatable {
             case serveRest = "serve-rest"
         }
 
+        /// The state directory; one that is not absolute starts at the working directory.
+        public internal(set) var directory = ""
         /// What the hub does with a log that is damaged.
         public internal(set) var damaged = Damaged.refuse
     }
@@ -146,6 +150,15 @@ public struct Configuration: Sendable, Equatable {
 
     /// The file that is read when none is named.
     public static let defaultFile = "/etc/nearhub/nearhub.conf"
+
+    /// The file that is read: the one that is named, else that of `$NEARHUB_CONFIG`, else the default one.
+    ///
+    /// - Returns: its path; nil when all values are defaults, since the default file is not there.
+    public static func file(_ named: String?) -> String? {
+        if let named { return named }
+        if let name = unsafe getenv("NEARHUB_CONFIG"), unsafe name.pointee != 0 { return unsafe String(cString: name) }
+        return unsafe access(defaultFile, F_OK) == 0 ? defaultFile : nil
+    }
 
     /// Where keys were set, such as `/etc/nearhub/nearhub.conf:12`; those that were not are not in it.
     private var places = Places()

@@ -113,6 +113,12 @@ struct ConfigurationKey: Sendable {
                 "begin with / starts at the hub's working directory.",
             ]),
         ConfigurationKey(
+            section: "store", name: "directory", fallback: "/var/lib/nearhub", shape: .text(1...180, \.store.directory),
+            help: [
+                "The state directory, of which the hub is the only user; --state wins. The unit of systemd lets",
+                "the hub write in /var/lib/nearhub only: another one needs ReadWritePaths= there.",
+            ]),
+        ConfigurationKey(
             section: "store", name: "damaged", fallback: "refuse", shape: .damaged(\.store.damaged),
             help: [
                 "What to do at the start when a log is damaged: refuse it, or serve-rest, which passes over the",

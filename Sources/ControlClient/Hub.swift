@@ -57,6 +57,11 @@ public struct Hub: Sendable {
     private func refusal(_ answer: HTTPExchange.Answer, about subject: String) -> ControlError {
         let message = errorMessage(answer.body) ?? "HTTP status \(answer.status)"
         return switch answer.status {
+        // ThingsBoard's code for a limit that is reached; every other 403 is about who asks.
+        case 403 where errorCode(answer.body) == 41:
+            ControlError(
+                .refused, subject, message,
+                advice: "devices that ask get QUOTA; --max-devices of \"nearhub profile create\" sets the limit")
         case 401, 403:
             ControlError(
                 .forbidden, subject, "only root and the hub's own user may do this",
@@ -75,6 +80,11 @@ func errorMessage(_ body: [UInt8]) -> String? {
         return nil
     }
     return printable(message.description)
+}
+
+/// The number in ThingsBoard's error body.
+private func errorCode(_ body: [UInt8]) -> Int64? {
+    (try? JSONValue.parse(body))?["errorCode"]?.integer
 }
 
 /// Percent-encodes all bytes but the unreserved ones (RFC 3986, 2.3).

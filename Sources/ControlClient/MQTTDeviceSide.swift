@@ -4,7 +4,7 @@ internal import MQTTClient
 
 /// The device's side of provisioning over MQTT, as ThingsBoard's devices do it (protocol.md 7.3).
 ///
-/// It connects with MQTT 3.1.1 as user `provision` under a client id of its own, subscribes, asks, and takes leave.
+/// It connects with MQTT 3.1.1, as user `provision` unless another is named, under a client id of its own or the suffix, subscribes, asks, and takes leave.
 public struct MQTTDeviceSide: Sendable {
     /// How the connection is protected.
     public enum Protection: Sendable {
@@ -16,12 +16,16 @@ public struct MQTTDeviceSide: Sendable {
 
     /// How long the whole exchange may take.
     private static let limit = Duration.seconds(30)
+    /// The user as whom ThingsBoard's devices connect.
+    public static let usualUser = "provision"
     /// The longest suffix of the topics, in bytes.
     public static let longestSuffix = 235
 
     private let host: String
     private let port: UInt16
     private let tls: MQTTTLS?
+    private let login: MQTTLogin
+    private let clientId: String
     private let requestTopic: String
     private let responseTopic: String
     private let subject: String
@@ -32,13 +36,19 @@ public struct MQTTDeviceSide: Sendable {
     ///   - host: the broker's name or numeric address.
     ///   - port: its TCP port.
     ///   - protection: whether by TLS.
+    ///   - user: the user at the broker.
+    ///   - password: its password.
     ///   - suffix: asks on `/provision/request/<suffix>` instead of `/provision/request`; nil for the latter.
     /// - Throws: a suffix that is not one level of a topic.
     public init(
-        host: String, port: UInt16, protection: Protection = .none, topicSuffix suffix: String?
+        host: String, port: UInt16, protection: Protection = .none, user: String = usualUser, password: String = "",
+        topicSuffix suffix: String?
     ) throws(ControlError) {
         self.host = host
         self.port = port
+        // Brokers let a client of an id use the topics that end in it.
+        clientId = suffix ?? "nearhub-\(String(UInt64.random(in: .min ... .max), radix: 36))"
+        login = MQTTLogin(username: user, password: password)
         tls = if case .verified(let file) = protection { MQTTTLS(caFile: file) } else { nil }
         subject = "\(tls == nil ? "mqtt" : "mqtts")://\(host.contains(":") ? "[\(host)]" : host):\(port)"
         let level = suffix.map { "/\($0)" } ?? ""
@@ -100,10 +110,9 @@ public struct MQTTDeviceSide: Sendable {
     }
 
     private var options: MQTTOptions {
-        let digits = String(UInt64.random(in: .min ... .max), radix: 36)
         var options = MQTTOptions(
-            host: host, port: port, clientId: "nearhub-\(digits)", version: .v311,
-            login: MQTTLogin(username: "provision", password: ""), subscriptions: [responseTopic])
+            host: host, port: port, clientId: clientId, version: .v311,
+            login: login, subscriptions: [responseTopic])
         options.tls = tls
         return options
     }
@@ -115,14 +124,16 @@ public struct MQTTDeviceSide: Sendable {
             refused.first.map {
                 ControlError(
                     .forbidden, subject, "the broker refuses \($0.filter): \($0.reason)",
-                    advice: "let the user provision subscribe there")
+                    advice: "let the user \(printable(login.username)) subscribe there")
             }
         case .disconnected(let loss, _):
             switch loss.kind {
             case .refused, .denied:
                 ControlError(
                     .forbidden, subject, "the broker refuses the connection: \(printable(loss.reason))",
-                    advice: "let the user provision in, without a password")
+                    advice:
+                        "let the user \(printable(login.username)) in, or name another one with --mqtt-user and --mqtt-password-file"
+                )
             case .unreachable where loss.cause == .tls:
                 ControlError(
                     .unreachable, subject, printable(loss.reason),

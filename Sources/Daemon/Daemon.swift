@@ -33,29 +33,41 @@ public enum Daemon {
     ///
     /// - Parameters:
     ///   - options: what the command line says.
+    ///   - copy: whether the state is not the hub's own, so that others may be able to read it.
     ///   - progress: takes how far it is.
     /// - Returns: one line for people for each thing that is fine.
     /// - Throws: the first thing that is not.
     public static func check(
-        _ options: ServeOptions, progress: ProgressWatch = { _, _, _ in }
+        _ options: ServeOptions, copy: Bool = false, progress: ProgressWatch = { _, _, _ in }
     ) throws(DaemonError) -> [String] {
         let configuration = try options.configuration()
-        do throws(StateError) { try StateDirectory.actAsOwner(of: options.stateDirectory) } catch {
-            throw DaemonError(error)
+        let state = options.state(configuration)
+        do throws(StateError) { try StateDirectory.actAsOwner(of: state) } catch { throw DaemonError(error) }
+        if let broker = configuration.mqtt.url {
+            _ = try configuration.mqttLogin()
+            _ = try configuration.mqttTLS(broker)
         }
-        if configuration.mqtt.url != nil { _ = try configuration.mqtt.login() }
         _ = try Upstream.Plan(configuration, hub: "")
         var lines = ["configuration: \(options.file ?? "all defaults")"]
-        guard unsafe access(options.stateDirectory, F_OK) == 0 else {
-            return lines + ["state: \(options.stateDirectory) is not there yet, the first start makes it"]
+        guard unsafe access(state, F_OK) == 0 || errno != ENOENT else {
+            return lines + ["state: \(state) is not there yet, the first start makes it"]
         }
-        do throws(StateError) { try StateDirectory.check(options.stateDirectory) } catch { throw DaemonError(error) }
+        do throws(StateError) { try StateDirectory.checkReadable(state) } catch { throw DaemonError(error) }
         do {
-            let found = try Store.inspect(options.stateDirectory, watch: { tell(progress, $0) })
+            let found = try Store.inspect(state, watch: { tell(progress, $0) })
             lines += found.logs.map { "state: \($0.recovery)" }
             lines.append("state: \(found.profiles) profiles, \(found.devices) devices")
         } catch { throw DaemonError(error) }
+        do throws(StateError) { try StateDirectory.check(state) } catch {
+            guard copy else { throw DaemonError(error) }
+            lines.append("state: good as a copy, but no hub starts on it as it is: \(error)")
+        }
         return lines
+    }
+
+    /// The Unix socket of the administrator.
+    public static func socket(_ options: ServeOptions) throws(DaemonError) -> String {
+        try options.configuration().admin.socket
     }
 
     /// Where everything is.
@@ -64,10 +76,11 @@ public enum Daemon {
     /// - Returns: names with their paths.
     public static func paths(_ options: ServeOptions) throws(DaemonError) -> [(name: String, path: String)] {
         let configuration = try options.configuration()
-        let state = absolutePath(options.stateDirectory)
+        let state = absolutePath(options.state(configuration))
         return [
-            ("configuration", absolutePath(options.configurationFile ?? Configuration.defaultFile)), ("state", state),
+            ("configuration", absolutePath(options.file ?? Configuration.defaultFile)), ("state", state),
             ("profiles", state + "/profiles.jsonl"), ("devices", state + "/devices.jsonl"),
+            ("upstream", state + "/upstream.jsonl"), ("admin", state + "/admin.jsonl"),
             ("audit", state + "/audit.jsonl"),
             ("socket", absolutePath(configuration.admin.socket)),
         ]

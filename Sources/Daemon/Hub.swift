@@ -53,7 +53,7 @@ final class Hub {
             (try EventLoop(), try Signals([SIGTERM, SIGINT, SIGHUP]))
         }
         store = try Store(
-            directory: options.stateDirectory, configuration.store.damaged.forStore,
+            directory: options.state(configuration), configuration.store.damaged.forStore,
             StartProgress(signals, notifier, logger), logger)
         audit = AuditLog(directory: store.path) { trouble in logger.report(trouble) }
         try listen()
@@ -118,7 +118,7 @@ final class Hub {
             }
         }
         if let broker = configuration.mqtt.url {
-            mqtt = try MQTTFace(configuration.mqtt, broker, devices, logger)
+            mqtt = try MQTTFace(configuration, broker, devices, logger)
         }
     }
 
@@ -181,9 +181,9 @@ final class Hub {
             let moved =
                 fresh.http.listen != configuration.http.listen || fresh.coap != configuration.coap
                 || fresh.mqtt != configuration.mqtt || fresh.upstream != configuration.upstream
-                || fresh.admin != configuration.admin
+                || fresh.admin != configuration.admin || fresh.store != configuration.store
             logger.notice(
-                "configuration read again\(moved ? "; what is new of addresses, [mqtt] and [upstream] needs a restart" : "")"
+                "configuration read again\(moved ? "; what is new of addresses, [mqtt], [upstream] and [store] needs a restart" : "")"
             )
         } catch { logger.error("\(error); nothing has changed") }
     }

@@ -31,7 +31,7 @@ extension Daemon {
     public static func verifyLogs(_ state: String, progress: ProgressWatch) throws(DaemonError) -> [LogVerdict] {
         do throws(StateError) {
             try StateDirectory.actAsOwner(of: state)
-            try StateDirectory.check(state)
+            try StateDirectory.checkReadable(state)
         } catch { throw DaemonError(error) }
         let reports: [Store.LogReport]
         do { reports = try Store.verify(state, watch: { tell(progress, $0) }) } catch { throw DaemonError(error) }
@@ -84,11 +84,17 @@ extension Daemon {
         let directory = try lock(state)
         do {
             try Store.repair(
-                directory, watch: { tell(progress, $0) }, progress: { progress("writing \($0).jsonl anew", $1, $2) }
+                directory, watch: { tell(progress, $0) }, progress: { progress("writing \($0).jsonl anew", $1, $2) },
+                movedUpstream: { kept in
+                    repaired(["upstream.jsonl: kept as \(kept), since it tells of what is lost; upstream is told anew"])
+                }
             ) { log, setAside in
                 let done = log.map { log in
+                    guard let kept = log.kept else {
+                        return "\(log.file): it was gone, and nothing of it is left; begun anew, with no record"
+                    }
                     let counts = "\(log.records) records, \(log.setAside) lines set aside"
-                    return "\(log.file): written anew with \(counts); the damaged log is \(log.kept)"
+                    return "\(log.file): written anew with \(counts); the damaged log is \(kept)"
                 }
                 repaired(setAside.map(\.description) + [done].compactMap { $0 })
             }

@@ -32,13 +32,14 @@ final class MQTTFace {
     /// Starts to connect; the loop must add `source`.
     ///
     /// - Parameters:
-    ///   - settings: section [mqtt].
+    ///   - configuration: whose section [mqtt] is meant.
     ///   - broker: its url.
     ///   - devices: answers the requests.
     ///   - logger: takes a line for each change.
     init(
-        _ settings: Configuration.MQTT, _ broker: BrokerAddress, _ devices: DeviceAPI, _ logger: Logger
+        _ configuration: Configuration, _ broker: BrokerAddress, _ devices: DeviceAPI, _ logger: Logger
     ) throws(DaemonError) {
+        let settings = configuration.mqtt
         self.devices = devices
         self.logger = logger
         topics = MQTTTopics(
@@ -47,9 +48,9 @@ final class MQTTFace {
         connection = MQTTConnectionLog(broker, clientId: settings.clientId, logger)
         var options = MQTTOptions(
             host: broker.host, port: broker.port, clientId: settings.clientId,
-            version: settings.version == .v5 ? .v5 : .v311, login: try settings.login(),
+            version: settings.version == .v5 ? .v5 : .v311, login: try configuration.mqttLogin(),
             subscriptions: MQTTTopics.subscriptions)
-        options.tls = try settings.tls(broker)
+        options.tls = try configuration.mqttTLS(broker)
         options.maximumPayload = MQTTRequest.maximumBody
         announce(settings, broker)
         let started = try orFail { () throws(SystemError) in
@@ -142,31 +143,35 @@ final class MQTTFace {
     }
 }
 
-extension Configuration.MQTT {
+extension Configuration {
     /// How the connection is protected; nil for one in clear.
     ///
     /// - Throws: certificates that cannot be read, or a file with them that nobody would look at.
-    func tls(_ broker: BrokerAddress) throws(DaemonError) -> MQTTTLS? {
+    func mqttTLS(_ broker: BrokerAddress) throws(DaemonError) -> MQTTTLS? {
         guard broker.isEncrypted else {
-            guard caFile.isEmpty else {
-                throw DaemonError(.configuration, "[mqtt] ca-file is of no use with mqtt://; write mqtts:// for TLS")
+            guard mqtt.caFile.isEmpty else {
+                let why = "it is of no use with mqtt://; write mqtts:// for TLS"
+                throw DaemonError(.configuration, "\(place("mqtt", "ca-file")): \(why)")
             }
             return nil
         }
-        let tls = MQTTTLS(caFile: caFile.isEmpty ? nil : caFile)
-        do { try tls.check() } catch { throw DaemonError(.configuration, "[mqtt] ca-file: \(error)") }
+        let tls = MQTTTLS(caFile: mqtt.caFile.isEmpty ? nil : mqtt.caFile)
+        do { try tls.check() } catch {
+            throw DaemonError(.configuration, "\(place("mqtt", mqtt.caFile.isEmpty ? "url" : "ca-file")): \(error)")
+        }
         return tls
     }
 
     /// User name and password, the latter from its file.
-    func login() throws(DaemonError) -> MQTTLogin? {
-        if username.isEmpty {
-            guard passwordFile.isEmpty else {
-                throw DaemonError(.configuration, "[mqtt] password-file is of no use without username; set both")
+    func mqttLogin() throws(DaemonError) -> MQTTLogin? {
+        let place = place("mqtt", "password-file")
+        if mqtt.username.isEmpty {
+            guard mqtt.passwordFile.isEmpty else {
+                throw DaemonError(.configuration, "\(place): it is of no use without username; set both")
             }
             return nil
         }
-        let password = passwordFile.isEmpty ? nil : try SecretFile.read(passwordFile, key: "[mqtt] password-file")
-        return MQTTLogin(username: username, password: password)
+        let password = mqtt.passwordFile.isEmpty ? nil : try SecretFile.read(mqtt.passwordFile, key: place)
+        return MQTTLogin(username: mqtt.username, password: password)
     }
 }

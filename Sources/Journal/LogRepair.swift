@@ -7,8 +7,8 @@ extension Log {
     public struct Repaired: Sendable, Hashable {
         /// The path of the log.
         public let file: String
-        /// Where the damaged log is kept.
-        public let kept: String
+        /// Where the damaged log is kept; nil when there was none.
+        public let kept: String?
         /// How many records the new one holds.
         public let records: UInt64
         /// How many lines were left out.
@@ -19,8 +19,9 @@ extension Log {
 
     /// Writes `DIRECTORY/NAME.jsonl` anew from all of its records that are whole, in the order of their numbers.
     ///
-    /// The caller holds the directory's lock. The old log stays as `NAME.jsonl.damaged-N`. Numbers that were ever used are
-    /// not used again. A power cut at any point leaves the old log or the new one.
+    /// The caller holds the directory's lock. The old log stays as `NAME.jsonl.damaged-N`. Of one that is not there the new
+    /// one has the head only. Numbers that were ever used are not used again. A power cut at any point leaves the old log or
+    /// the new one.
     ///
     /// - Parameters:
     ///   - directory: the state directory.
@@ -36,8 +37,10 @@ extension Log {
         progress: (UInt64, UInt64) -> Void
     ) throws(JournalError) -> Repaired {
         let path = "\(directory)/\(name).jsonl"
+        let isThere = unsafe access(path, F_OK) == 0
         let (folder, file, size) = try onLog(path) { () throws(SystemError) in
-            let file = try LogFile(path, O_RDONLY)
+            // One that is not there begins empty, which is as much of a loss until the new one has its place.
+            let file = try LogFile(path, isThere ? O_RDONLY : O_RDONLY | O_CREAT)
             let folder = try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY)
             // It is kept beside the new one, and whoever looks at it should see what was there.
             try file.sync()
@@ -57,7 +60,7 @@ extension Log {
             progress((segment.offset + segment.length) / 2, size)
         }
         for segment in survey.sort() { try leaveOut(segment, "its number stands on an earlier line too") }
-        let kept = onlyFreePath("\(path).damaged-")
+        let kept = isThere ? freePath("\(path).damaged-") : nil
         var rewrite = try onLog(path) { () throws(SystemError) in
             let id = if let known = survey.id { known } else { try LogHead.newID() }
             return try Rewrite(path, name: name, id: id, generation: survey.generation + 1)
@@ -76,19 +79,21 @@ extension Log {
 
     /// Gives the log another name, `NAME.jsonl.damaged-N`, so that the next start begins a new one; nothing if it is not there.
     ///
+    /// - Returns: its new path; nil when it was not there.
     /// - Throws: `.io`: the log has the one name or the other.
-    public static func setAside(directory: String, name: String) throws(JournalError) {
+    public static func setAside(directory: String, name: String) throws(JournalError) -> String? {
         let path = "\(directory)/\(name).jsonl"
-        guard unsafe access(path, F_OK) == 0 else { return }
-        let kept = onlyFreePath("\(path).damaged-")
+        guard unsafe access(path, F_OK) == 0 else { return nil }
+        let kept = freePath("\(path).damaged-")
         try onLog(path) { () throws(SystemError) in
             try system("rename", path) { unsafe rename(path, kept) }
             try LogFile("\(directory)/.", O_RDONLY | O_DIRECTORY).syncAll()
         }
+        return kept
     }
 
     /// The first path of this beginning and a number at which there is nothing.
-    private static func onlyFreePath(_ beginning: String) -> String {
+    private static func freePath(_ beginning: String) -> String {
         var number = 0
         while unsafe access("\(beginning)\(number)", F_OK) == 0 { number += 1 }
         return "\(beginning)\(number)"

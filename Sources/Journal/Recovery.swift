@@ -26,6 +26,8 @@ public struct Recovery: Sendable, Hashable, CustomStringConvertible {
     public let rewrittenFrom: UInt64?
     /// How many damaged lines are in it and are not served.
     public var damaged = 0
+    /// Whether nothing was changed: what is said of the end is what the next start will do.
+    public var isForeseen = false
     /// Whether a compaction was under way when the log was used last, which has left a file that is removed.
     public var hadCompaction = false
 
@@ -34,11 +36,20 @@ public struct Recovery: Sendable, Hashable, CustomStringConvertible {
         var text = "\(file): \(records) records, \(bytes) bytes"
         if isNew { text += "; new" }
         if let torn {
-            text += "; \(torn.length) bytes of an unfinished batch at byte \(torn.offset) cut off, "
-            text += torn.kept.map { "kept in \($0)" } ?? "not kept"
+            text += "; \(torn.length) bytes of an unfinished batch at byte \(torn.offset)"
+            if isForeseen {
+                text += ", of which nobody was told; the next start cuts them off and keeps them aside"
+            } else {
+                text += " cut off, \(torn.kept.map { "kept in \($0)" } ?? "not kept")"
+            }
         }
         if let rewrittenFrom {
-            text += "; lines from byte \(rewrittenFrom) on are written again: nothing proves them on disk yet"
+            if isForeseen {
+                text += "; no mark stands behind the lines from byte \(rewrittenFrom) on yet, "
+                text += "which is so while a hub runs; a start writes them again"
+            } else {
+                text += "; lines from byte \(rewrittenFrom) on are written again: nothing proves them on disk yet"
+            }
         }
         if damaged > 0 { text += "; \(damaged) damaged lines are not served" }
         return text

@@ -64,7 +64,7 @@ extension Log {
             return Recovery(
                 file: path, records: end.records, seq: end.seq, bytes: end.bytes, isNew: size == 0,
                 torn: isTorn ? .init(offset: end.bytes, length: size - end.bytes, kept: nil) : nil,
-                rewrittenFrom: end.unproven < end.bytes ? end.unproven : nil)
+                rewrittenFrom: end.unproven < end.bytes ? end.unproven : nil, isForeseen: true)
         }
 
         /// At most so many bytes from an offset on; fewer only at the end of the file.

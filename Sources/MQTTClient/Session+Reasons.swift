@@ -5,9 +5,27 @@ extension Session {
     /// Must come right after the call that failed: for some codes the words are those of errno.
     func ended(_ code: CInt) -> MQTTLoss {
         let words = reason(code)
-        if let loss { return loss }
-        if let tlsReason { return MQTTLoss(.tls, wasAccepted: wasAccepted, reason: "TLS: \(tlsReason)") }
-        return MQTTLoss(cause(code), wasAccepted: wasAccepted, reason: words)
+        let loss =
+            loss
+            ?? tlsReason.map { MQTTLoss(.tls, wasAccepted: wasAccepted, reason: "TLS: \($0)") }
+            ?? MQTTLoss(cause(code), wasAccepted: wasAccepted, reason: words)
+        guard let advice = advice(loss) else { return loss }
+        return MQTTLoss(loss.cause, wasAccepted: wasAccepted, reason: "\(loss.reason); \(advice)")
+    }
+
+    /// Which keys of the configuration to look at; nil when none says anything about it.
+    private func advice(_ loss: MQTTLoss) -> String? {
+        switch loss.cause {
+        // MQTT 3.1.1, 3.2.2.3, and MQTT 5, 3.2.2.2.
+        case .refused(code: 4), .refused(code: 5), .refused(code: 0x86), .refused(code: 0x87):
+            options.login == nil ? "it wants username and password-file" : "check username and password-file"
+        case .tls where wasRefused: "check ca-file, the name in url, and the clock"
+        case .tls where loss.reason.hasSuffix("unexpected eof while reading"),
+            .tls where loss.reason.hasSuffix("wrong version number"):
+            "check url: its port may be one without TLS"
+        case .closed where options.tls == nil && !wasAccepted: "check url: a port for TLS wants mqtts://"
+        default: nil
+        }
     }
 
     private func cause(_ code: CInt) -> MQTTLoss.Cause {

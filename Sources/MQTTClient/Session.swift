@@ -25,6 +25,8 @@ internal import Glibc
     var isCalling = true
     /// Why TLS failed.
     var tlsReason: String?
+    /// Whether the broker's certificate was refused.
+    var wasRefused = false
     /// Whether the library, or TLS below it, may hold bytes that poll(2) does not know of.
     private var mayHoldMore = false
     /// The packet identifier of SUBSCRIBE, until its SUBACK has come.
@@ -240,4 +242,10 @@ internal import Glibc
 
     /// The first reason is the exact one.
     func noteTLS(_ reason: String) { tlsReason = tlsReason ?? reason }
+
+    /// A certificate of the broker's is not good.
+    func noteCertificate(_ reason: String) {
+        wasRefused = true
+        noteTLS(reason)
+    }
 }

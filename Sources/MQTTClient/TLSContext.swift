@@ -69,6 +69,7 @@ private func onVerify(_ isGood: CInt, _ store: OpaquePointer?) -> CInt {
         let session = unsafe Session.at(SSL_CTX_get_ex_data(context, 0))
     else { return isGood }
     let code = unsafe X509_STORE_CTX_get_error(store)
-    session.noteTLS(unsafe X509_verify_cert_error_string(Int(code)).map { unsafe String(cString: $0) } ?? "unknown")
+    session.noteCertificate(
+        unsafe X509_verify_cert_error_string(Int(code)).map { unsafe String(cString: $0) } ?? "unknown")
     return isGood
 }

@@ -20,6 +20,27 @@ public struct StateError: Error, CustomStringConvertible {
     public let description: String
 }
 
+extension StateError {
+    /// What the system refused on the directory or a file in it, with what helps.
+    fileprivate init(refused error: SystemError, _ directory: String) {
+        kind = .system(error)
+        description =
+            switch error.code {
+            case EACCES, EPERM: "\(error); only root and \(owner(of: directory)) may do this; try again with sudo"
+            case ENOENT, ENOTDIR: "\(error); name the state directory with --state"
+            default: "\(error)"
+            }
+    }
+}
+
+/// Whose a directory is, such as `the user nearhub`.
+private func owner(of path: String) -> String {
+    var info = stat()
+    guard unsafe lstat(path, &info) == 0 else { return "the hub's own user" }
+    guard let user = unsafe getpwuid(info.st_uid) else { return "uid \(info.st_uid)" }
+    return unsafe "the user \(String(cString: user.pointee.pw_name))"
+}
+
 /// The directory with all that the hub must remember, locked for one process.
 public struct StateDirectory: ~Copyable {
     /// Where it is, absolute.
@@ -60,10 +81,19 @@ public struct StateDirectory: ~Copyable {
     public static func check(_ path: String) throws(StateError) {
         let path = withoutSlashes(path)
         try checkPrivate(path, isDirectory: true)
-        for name in ["lock", "profiles.jsonl", "devices.jsonl", "upstream.jsonl", "admin.jsonl"] {
-            try checkPrivate("\(path)/\(name)", isDirectory: false)
+        for name in ["lock"] + logs { try checkPrivate("\(path)/\(name)", isDirectory: false) }
+    }
+
+    /// Checks that it is there and that its logs can be read, whoever else can; for looking at a copy.
+    public static func checkReadable(_ path: String) throws(StateError) {
+        let path = withoutSlashes(path)
+        for name in [path + "/."] + logs.map({ "\(path)/\($0)" }) where unsafe access(name, R_OK) != 0 {
+            let error = SystemError("open", name.hasSuffix("/.") ? path : name)
+            if error.code != ENOENT || error.subject == path { throw StateError(refused: error, path) }
         }
     }
+
+    private static let logs = ["profiles.jsonl", "devices.jsonl", "upstream.jsonl", "admin.jsonl"]
 
     /// Makes a process of root one of the user to whom the directory belongs, for good; changes nothing for others.
     ///
@@ -124,7 +154,8 @@ private func checkPrivate(_ path: String, isDirectory: Bool) throws(StateError) 
     guard unsafe lstat(path, &info) == 0 else {
         let error = SystemError("stat", path)
         if error.code == ENOENT && !isDirectory { return }
-        throw StateError(kind: .system(error), description: "\(error)")
+        throw StateError(
+            refused: error, isDirectory ? path : String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]))
     }
     func refuse(_ why: String) -> StateError { StateError(kind: .exposed, description: "\(path) \(why)") }
     let wanted = isDirectory ? Glibc.S_IFDIR : Glibc.S_IFREG

@@ -29,11 +29,17 @@ extension Store {
     /// Both heads are on disk before the first record of either. So a log without a whole head, beside one that holds
     /// more than its head, is not a fresh start.
     static func checkBothThere(_ directory: String) throws(JournalError) {
-        for (name, other) in [("profiles", "devices"), ("devices", "profiles")]
-        where size(of: "\(directory)/\(name).jsonl") < 100 && size(of: "\(directory)/\(other).jsonl") > 200 {
-            let why = "it is empty or missing, though \(other).jsonl holds records"
-            throw JournalError(.damaged(offset: 0, line: nil, why: why), file: "\(directory)/\(name).jsonl")
+        try checkThere(directory, "profiles", beside: "devices")
+        try checkThere(directory, "devices", beside: "profiles")
+    }
+
+    /// Refuses a log that was emptied or deleted, as another one proves.
+    static func checkThere(_ directory: String, _ name: String, beside other: String) throws(JournalError) {
+        guard size(of: "\(directory)/\(name).jsonl") < 100, size(of: "\(directory)/\(other).jsonl") > 200 else {
+            return
         }
+        let why = "it is empty or missing, though \(other).jsonl holds records"
+        throw JournalError(.damaged(offset: 0, line: nil, why: why), file: "\(directory)/\(name).jsonl")
     }
 
     private static func size(of path: String) -> Int {

@@ -62,10 +62,16 @@ extension Store {
     ) throws(JournalError) -> [LogReport] {
         let logs = try StateLogs(directory)
         var (registry, content) = (Registry(seed: 0), UpstreamLog.Content())
-        let profiles = Result { () throws(JournalError) in try logs.verifyProfiles(&registry, watch) }
+        let profiles = Result { () throws(JournalError) in
+            try checkThere(directory, "profiles", beside: "devices")
+            return try logs.verifyProfiles(&registry, watch)
+        }
         let upstream = Result { () throws(JournalError) in try logs.verifyUpstream(&content, watch) }
         let admin = Result { () throws(JournalError) in try logs.verifyAdmin(watch) }
-        let devices = Result { () throws(JournalError) in try logs.verifyDevices(&registry, content, watch) }
+        let devices = Result { () throws(JournalError) in
+            try checkThere(directory, "devices", beside: "profiles")
+            return try logs.verifyDevices(&registry, content, watch)
+        }
         return [("profiles", profiles), ("devices", devices), ("upstream", upstream), ("admin", admin)].map {
             LogReport(name: $0.0, result: $0.1)
         }

@@ -12,11 +12,13 @@ extension Store {
     ///   - directory: the locked state directory.
     ///   - watch: takes how far a log has been looked at.
     ///   - progress: takes the name of a log that is written anew, and how many bytes of how many are done.
+    ///   - movedUpstream: takes where upstream.jsonl is kept, if what it says is of what is lost.
     ///   - repaired: takes what was done, log by log: all that has changed, if an error comes behind it.
     /// - Throws: `.newer` and failures of the disk; `.unsettled` of a log that is written anew all the same.
     public static func repair(
         _ directory: borrowing StateDirectory, watch: ReadingWatch = { _ in },
-        progress: (String, UInt64, UInt64) -> Void = { _, _, _ in }, repaired: (RepairedLog) -> Void
+        progress: (String, UInt64, UInt64) -> Void = { _, _, _ in }, movedUpstream: (String) -> Void = { _ in },
+        repaired: (RepairedLog) -> Void
     ) throws(JournalError) {
         var content = UpstreamLog.Content()
         _ = try? verifyUpstream(directory.path, &content)
@@ -42,7 +44,9 @@ extension Store {
             // What upstream was told is more than there is now: it is told everything anew.
             let id = isDevices ? try Log.id(directory: directory.path, name: name) : nil
             let isAnother = id != nil && !content.entry.log.isEmpty && content.entry.log != id
-            if log.isShort || isAnother { try Log.setAside(directory: directory.path, name: "upstream") }
+            if log.isShort || isAnother, let kept = try Log.setAside(directory: directory.path, name: "upstream") {
+                movedUpstream(kept)
+            }
         }
     }
 }

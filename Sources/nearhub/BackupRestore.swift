@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Backup
+internal import Configuration
 internal import Daemon
 internal import Glibc
 internal import JSON
@@ -57,20 +58,27 @@ struct RestoreCommand: ParsableCommand {
             """)
 
     @Argument(help: "The archive.", completion: .file()) var file: String
-    @Option(help: ArgumentHelp("The state directory to make.", valueName: "directory"), completion: .directory)
-    var state = ServeOptions.defaultStateDirectory
+    @Option(
+        help: ArgumentHelp(
+            "The state directory to make; else [store] directory of the configuration.", valueName: "directory"),
+        completion: .directory)
+    var state: String?
+    @OptionGroup var configuration: ConfigurationOption
     @Flag(help: "This gateway takes the place of the one in the backup.") var replaceGateway = false
     @Flag(help: "Write one JSON document.") var json = false
 
     func validate() throws {
-        if state.isEmpty { throw ValidationError("--state needs the path of a directory") }
+        if state?.isEmpty == true { throw ValidationError("--state needs the path of a directory") }
     }
 
     func run() throws {
+        let state = try state ?? configuration.load().store.directory
         let found = try inProgress("restore") { progress in
             try Restore.read(file, into: state, replacing: replaceGateway) { progress.show($1, of: $2, $0) }
         }
-        guard json else { return try Output.write("\(state): \(found.profiles) profiles, \(found.devices) devices") }
+        guard json else {
+            return try Output.write("restored in \(state): \(found.profiles) profiles, \(found.devices) devices")
+        }
         try Output.write(
             found.document([
                 .init(name: "state", value: .text(Text(state))),

@@ -9,6 +9,7 @@ func runCommandLine() -> Never {
     // A file that reaches the limit of its size is a full disk (setrlimit(2)).
     _ = signal(SIGXFSZ, SIG_IGN)
     do {
+        try refuseUnknownCommand(CommandLine.arguments.dropFirst())
         var command = try Nearhub.parseAsRoot()
         try command.run()
         exit(ExitStatus.done.rawValue)
@@ -26,6 +27,19 @@ func runCommandLine() -> Never {
         let message = Nearhub.message(for: error)
         let sentence = message.hasSuffix(".") ? message.dropLast() : message[...]
         Failure(.usage, "usage", String(sentence), helpAdvice(error)).end()
+    }
+}
+
+/// Refuses a command that does not exist: with --help ArgumentParser would explain the one above it, with status 0.
+private func refuseUnknownCommand(_ arguments: ArraySlice<String>) throws(Failure) {
+    var (command, path): (any ParsableCommand.Type, String) = (Nearhub.self, "nearhub")
+    for argument in arguments.first == "help" ? arguments.dropFirst() : arguments {
+        let known = command.configuration.subcommands
+        guard !known.isEmpty, !argument.hasPrefix("-") else { return }
+        guard let next = known.first(where: { $0._commandName == argument }) else {
+            throw Failure(.usage, "usage", "Unexpected argument '\(argument)'", "see \"\(path) --help\"")
+        }
+        (command, path) = (next, "\(path) \(argument)")
     }
 }
 

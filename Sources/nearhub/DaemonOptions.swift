@@ -1,18 +1,16 @@
 internal import ArgumentParser
-internal import Configuration
+internal import ControlClient
 internal import Daemon
 
 /// With which configuration and which state the daemon works.
 struct DaemonOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(
-            "The configuration; without it \(Configuration.defaultFile), or defaults if that does not exist.",
-            valueName: "file"), completion: .file())
-    var config: String?
+    @OptionGroup var configuration: ConfigurationOption
 
     @Option(
-        help: ArgumentHelp("The directory of profiles and devices.", valueName: "directory"), completion: .directory)
-    var state = ServeOptions.defaultStateDirectory
+        help: ArgumentHelp(
+            "The directory of profiles and devices; else [store] directory of the configuration.",
+            valueName: "directory"), completion: .directory)
+    var state: String?
 
     @Option(
         name: .customLong("set"), parsing: .singleValue,
@@ -20,11 +18,17 @@ struct DaemonOptions: ParsableArguments {
     var overrides: [String] = []
 
     func validate() throws {
-        if state.isEmpty { throw ValidationError("--state needs the path of a directory") }
+        if state?.isEmpty == true { throw ValidationError("--state needs the path of a directory") }
     }
 
     /// The same for the daemon.
     var serveOptions: ServeOptions {
-        ServeOptions(configurationFile: config, stateDirectory: state, overrides: overrides)
+        ServeOptions(configurationFile: configuration.config, stateDirectory: state, overrides: overrides)
+    }
+
+    /// The same for a look at the hub: without `--state` the directory is that of the one that runs, if one does.
+    func optionsOfRunning() throws -> ServeOptions {
+        let running = try state ?? Hub(socket: Daemon.socket(serveOptions)).stateDirectory
+        return ServeOptions(configurationFile: configuration.config, stateDirectory: running, overrides: overrides)
     }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Configuration
 internal import ControlClient
 internal import Daemon
 internal import Glibc
@@ -24,15 +25,15 @@ struct LogVerify: ParsableCommand {
             Exit status: 0 all is whole, 65 a log is damaged.
             """)
 
-    @Option(help: ArgumentHelp("The state directory.", valueName: "directory"), completion: .directory)
-    var state = ServeOptions.defaultStateDirectory
-    @Flag(help: "Write one JSON document.") var json = false
+    @OptionGroup var state: StateOption
+    @OptionGroup var options: HubOptions
 
     func run() throws {
+        let directory = try state.directory(options)
         let verdicts = try inProgress("log verify") { progress in
-            try Daemon.verifyLogs(state) { progress.show($1, of: $2, $0) }
+            try Daemon.verifyLogs(directory) { progress.show($1, of: $2, $0) }
         }
-        if json {
+        if options.json {
             let logs = verdicts.map { verdict in
                 JSONValue.object(
                     JSONObject([
@@ -63,28 +64,30 @@ struct LogRepair: ParsableCommand {
         discussion: """
             The hub must be stopped. A backup is better, if there is one: each line that is set aside is a state of a \
             profile or device that is lost, and printed with its number and id as far as they can be read. The damaged \
-            log stays as NAME.jsonl.damaged-N. Logs that are whole are not touched.
+            log stays as NAME.jsonl.damaged-N. A log that is gone begins anew, empty. Logs that are whole are not \
+            touched; upstream.jsonl is set aside if it tells of what is lost.
 
               systemctl stop nearhub && nearhub log repair && systemctl start nearhub
 
             Exit status: 0 all logs are whole now, 75 a hub uses them, 65 a newer nearhub wrote them.
             """)
 
-    @Option(help: ArgumentHelp("The state directory.", valueName: "directory"), completion: .directory)
-    var state = ServeOptions.defaultStateDirectory
+    @OptionGroup var state: StateOption
+    @OptionGroup var configuration: ConfigurationOption
 
     func run() throws {
+        let directory = try state.directory(configuration)
         var isWhole = true
         var written: (any Error)?
         try inProgress("log repair") { progress in
-            try Daemon.repairLogs(state, progress: { progress.show($1, of: $2, $0) }) { lines in
+            try Daemon.repairLogs(directory, progress: { progress.show($1, of: $2, $0) }) { lines in
                 progress.end()
                 isWhole = false
                 do { for line in lines { try Output.write(line) } } catch { written = error }
             }
         }
         if let written { throw written }
-        if isWhole { try Output.write("\(state): no log is damaged, nothing was changed") }
+        if isWhole { try Output.write("\(directory): no log is damaged, nothing was changed") }
     }
 }
 
@@ -108,7 +111,8 @@ struct LogCompact: ParsableCommand {
     var state: String?
 
     func run() throws {
-        let compacted = try state.map(stopped) ?? running() ?? stopped(ServeOptions.defaultStateDirectory)
+        let compacted =
+            try state.map(stopped) ?? running() ?? stopped(options.configuration.load().store.directory)
         guard options.json else { return try Output.write(compacted.joined(separator: "\n")) }
         let logs = compacted.map { JSONValue.object(JSONObject([.init(name: "text", value: .text(Text($0)))])) }
         try Output.write(.object(JSONObject([.init(name: "logs", value: .array(logs))])))

@@ -18,7 +18,7 @@ struct Paths: ParsableCommand {
     @Flag(help: "Write one JSON document.") var json = false
 
     func run() throws {
-        let paths = try Daemon.paths(options.serveOptions)
+        let paths = try Daemon.paths(options.optionsOfRunning())
         if json {
             let members = paths.map { JSONObject.Member(name: Text($0.name), value: .text(Text($0.path))) }
             return try Output.write(.object(JSONObject(members)))

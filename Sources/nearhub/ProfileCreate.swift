@@ -38,7 +38,7 @@ struct ProfileCreate: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "How long a device that asks again gets the same credentials, in seconds, or \"forever\"; 0 refuses every repeat, as ThingsBoard does.",
-            valueName: "seconds"))
+            valueName: "seconds"), transform: RepeatWindow.init)
     var repeatWindow: RepeatWindow?
 
     @Option(
@@ -54,7 +54,14 @@ struct ProfileCreate: ParsableCommand {
     @Option(help: ArgumentHelp("Whether devices may declare themselves gateways.", valueName: "on|off"))
     var allowGateway: Switch?
 
-    @Option(help: ArgumentHelp("The most devices the profile may have.", valueName: "number"))
+    @Option(
+        help: ArgumentHelp("The most devices the profile may have.", valueName: "number"),
+        transform: { text in
+            guard let number = UInt32(text), number > 0 else {
+                throw ValidationError("it takes a number from 1 to \(UInt32.max)")
+            }
+            return number
+        })
     var maxDevices: UInt32?
 
     @OptionGroup var options: HubOptions
@@ -101,17 +108,17 @@ enum Switch: String, CaseIterable, ExpressibleByArgument {
 }
 
 /// How long repeats are answered (protocol.md D4).
-enum RepeatWindow: ExpressibleByArgument {
+enum RepeatWindow {
     case seconds(UInt32)
     case forever
 
-    init?(argument: String) {
+    init(_ argument: String) throws {
         if argument == "forever" {
             self = .forever
         } else if let seconds = UInt32(argument) {
             self = .seconds(seconds)
         } else {
-            return nil
+            throw ValidationError("it takes a number of seconds, 0 or \"forever\"")
         }
     }
 

@@ -26,7 +26,7 @@ struct Provision: ParsableCommand {
             keep private. With mqtts:// it is by TLS, the broker's certificate verified:
 
               nearhub provision --mqtt mqtt://192.0.2.2 --mqtt-topic-suffix pump-1 --name pump-1 \\
-                  --key-file pumps.key --secret-file pumps.secret
+                  --mqtt-password-file provision.password --key-file pumps.key --secret-file pumps.secret
 
             Without --name the hub makes a name up. Without --credentials-file it makes an access token; else the device \
             brings its own, in a file with one JSON object, one of
@@ -56,8 +56,17 @@ struct Provision: ParsableCommand {
             "The broker at which the hub listens, as mqtt://HOST[:PORT] or mqtts://HOST[:PORT].", valueName: "url"))
     var mqtt: String?
 
-    @Option(help: ArgumentHelp("Ask over MQTT on /provision/request/LEVEL.", valueName: "level"))
+    @Option(help: ArgumentHelp("Ask over MQTT on /provision/request/LEVEL, as the client LEVEL.", valueName: "level"))
     var mqttTopicSuffix: String?
+
+    @Option(help: ArgumentHelp("The user at the broker; without it \"provision\".", valueName: "name"))
+    var mqttUser: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A file with that user's password (- is stdin); without it an empty one.", valueName: "file"),
+        completion: .file())
+    var mqttPasswordFile: String?
 
     @Option(
         help: ArgumentHelp(
@@ -86,7 +95,7 @@ struct Provision: ParsableCommand {
     @Flag(help: "Write the hub's answer as it came.") var json = false
 
     func run() throws {
-        try InputFile.refuseTwoStandardInputs(keyFile, secretFile, credentialsFile)
+        try InputFile.refuseTwoStandardInputs(keyFile, secretFile, credentialsFile, mqttPasswordFile)
         let ask = try way()
         var request = ProvisionRequest(key: try InputFile(keyFile).text(), secret: try InputFile(secretFile).text())
         request.name = name.map { Text($0) }
@@ -100,8 +109,10 @@ struct Provision: ParsableCommand {
 
     /// The one way that was chosen.
     private func way() throws -> (ProvisionRequest) throws -> ProvisionAnswer {
-        guard mqttTopicSuffix == nil || mqtt != nil else {
-            throw Failure(.usage, "usage", "--mqtt-topic-suffix belongs to --mqtt")
+        for (name, value) in [
+            ("topic-suffix", mqttTopicSuffix), ("user", mqttUser), ("password-file", mqttPasswordFile),
+        ] where value != nil && mqtt == nil {
+            throw Failure(.usage, "usage", "--mqtt-\(name) belongs to --mqtt")
         }
         guard caFile == nil || mqtt != nil else {
             throw Failure(.usage, "usage", "--ca-file belongs to --mqtt mqtts://HOST")
@@ -118,9 +129,11 @@ struct Provision: ParsableCommand {
             guard caFile == nil || broker.isEncrypted else {
                 throw Failure(.usage, "usage", "--ca-file belongs to --mqtt mqtts://HOST")
             }
+            let password = try mqttPasswordFile.map { try InputFile($0).text().description } ?? ""
             return try MQTTDeviceSide(
                 host: broker.host, port: broker.port,
-                protection: broker.isEncrypted ? .verified(caFile: caFile) : .none, topicSuffix: mqttTopicSuffix
+                protection: broker.isEncrypted ? .verified(caFile: caFile) : .none,
+                user: mqttUser ?? MQTTDeviceSide.usualUser, password: password, topicSuffix: mqttTopicSuffix
             ).provision
         default: throw Failure(.usage, "usage", "one of --http, --coap and --mqtt says where the hub is")
         }
@@ -184,7 +197,7 @@ extension Provision {
             case "CREDENTIALS_INVALID": "check the credentials the device brings"
             case "NOT_PREPROVISIONED": "the profile answers only devices that were added before: nearhub device add"
             case "ALREADY_PROVISIONED":
-                "this device has its credentials already, and the profile's repeat window is over"
+                "this device has its credentials already: the repeat window is over, or it must bring the credentials it has"
             case "QUOTA": "the profile has as many devices as it may have"
             case "PRIVATE_ANSWER_IMPOSSIBLE":
                 "everybody could read the answer there: use --mqtt-topic-suffix, or Nearhub's plugin for Mosquitto"

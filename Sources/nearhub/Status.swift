@@ -31,6 +31,7 @@ struct Status: ParsableCommand {
         details.add("pid", status["pid"]?.plain)
         details.add("state", status["state"]?.plain)
         details.add("socket", status["admin"]?["socket"]?.plain)
+        details.add("hub id", status["upstream"]?["hub"]?.plain)
         details.add("profiles", status["profiles"]?.plain)
         details.add("devices", status["devices"]?.plain)
         addAddresses(of: "http", status["http"], to: &details)
@@ -57,14 +58,14 @@ struct Status: ParsableCommand {
             return details.add("upstream", upstream["state"]?.plain)
         }
         let since = upstream["since"]?.integer.flatMap(timestamp).map { " since \($0)" } ?? ""
-        let next = upstream["nextTry"]?.integer.map { ", tries again in \($0) s" } ?? ""
+        let next = upstream["nextTry"]?.integer.map { $0 > 0 ? ", tries again in \($0) s" : ", tries again now" } ?? ""
         let reason = upstream["reason"]?.plain.map { ": \($0)" } ?? ""
-        details.add("upstream", "\(upstream["dialect"]?.plain ?? "") \(url) \(state)\(since)\(reason)\(next)")
+        let advice = state == "stopped" ? "; mend it there or in [upstream], then run: nearhub upstream retry" : ""
+        details.add("upstream", "\(upstream["dialect"]?.plain ?? "") \(url) \(state)\(since)\(reason)\(advice)\(next)")
         let counts = ["pending", "sent", "confirmed", "refused", "conflict"].map { name in
             "\(upstream[Text(name)]?.plain ?? "?") \(name)"
         }
         details.add("upstream devices", counts.joined(separator: ", "))
-        details.add("upstream knows us as", upstream["hub"]?.plain)
     }
 
     private static func damage(_ journal: JSONValue) -> String {

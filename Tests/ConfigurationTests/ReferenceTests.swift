@@ -22,7 +22,7 @@ struct ReferenceTests {
             let sides = line.dropFirst().split(separator: " =", maxSplits: 1, omittingEmptySubsequences: false)
             overrides.append("\(section).\(sides[0])=\(sides[1].drop { $0 == " " })")
         }
-        #expect(overrides.count == 28)
+        #expect(overrides.count == 29)
         #expect(
             try Configuration.load(file: nil, overrides: overrides) == Configuration.load(file: nil, overrides: []))
     }

@@ -336,6 +336,20 @@ def test_it_starts_where_debian_includes_it(brokers, configuration):
     assert "Error" not in log and "Warning: ACL" not in log, log
 
 
+@pytest.mark.parametrize("setup", [PerClient()], ids=["acl.conf"])
+def test_nearhub_provision_has_the_password_that_the_user_needs(site):
+    """It could not ask at a broker set up as the README says."""
+    broker, hub, profile = site
+    files = ["--key-file", hub.file("key", profile.key), "--secret-file", hub.file("secret", profile.secret)]
+    ask = ["provision", "--mqtt", broker.url, "--mqtt-topic-suffix", "meter-1", "--name", "meter-1", "--json", *files]
+    refused = hub.cli(*ask)
+    assert refused.code == 1 and "--mqtt-password-file" in refused.err and "password" in refused.err, refused
+    password = ["--mqtt-password-file", hub.file("password", "devices-password\n")]
+    run = hub.cli(*ask, *password)
+    assert guard(broker, hub, run.json) == hub.credentials("meter-1")["credentialsId"]
+    assert hub.cli("provision", "--http", hub.url, *files, *password).code == 64
+
+
 # The README
 
 

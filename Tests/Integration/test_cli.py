@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness import binary, canary
+from harness import REPOSITORY, binary, canary
 
 USAGE, DAMAGED, UNREACHABLE, CONFIGURATION = 64, 65, 75, 78
 COMMANDS = ["serve", "check", "paths", "status", "profile", "device", "provision"]
@@ -533,6 +533,46 @@ def test_a_thousand_devices_are_all_listed(hub):
     assert [row["name"] for row in rows(hub.cli("device", "list", "--json").json)] == [f"d{n}" for n in range(1100)]
 
 
+def test_a_full_profile_is_not_a_matter_of_rights(hub):
+    """The advice was to try again with sudo: every 403 was taken for one."""
+    profile = hub.create_profile(maxDevices=1)
+    assert hub.cli("device", "add", "first", "--profile", profile.name).code == 0
+    run = hub.cli("device", "add", "second", "--profile", profile.name)
+    assert run.code == 1 and "limit of 1 devices" in run.err and "QUOTA" in run.err and "--max-devices" in run.err
+    assert "sudo" not in one_line(run)
+
+
+@pytest.mark.parametrize("arguments, wanted", [
+    (["profile", "create", "x", "--max-devices", "0"], "a number from 1 to"),
+    (["profile", "create", "x", "--max-devices", "many"], "a number from 1 to"),
+    (["profile", "create", "x", "--repeat-window", "abc"], 'seconds, 0 or "forever"'),
+    (["devcie", "--help"], "devcie"),
+    (["profile", "crate", "--help"], "crate"),
+    (["help", "devcie"], "devcie"),
+])  # fmt: skip
+def test_what_is_mistyped_is_named_with_what_may_be_there(hub, arguments, wanted):
+    """A misspelt command with --help was answered with another one's help, status 0."""
+    run = hub.cli(*arguments)
+    assert run.code == 64 and wanted in one_line(run) and "--help" in run.err, run
+
+
+def test_the_hubs_id_is_shown_without_an_upstream(hub):
+    """The ACL of the upstream's broker needs it before."""
+    assert re.search(rf"^hub id +{hub.status()['upstream']['hub']}$", hub.cli("status").out, re.M)
+
+
+def test_the_readmes_derived_secret_is_one(hub):
+    """README said base64url; the hub takes it without padding only."""
+    profile = hub.create_profile("meters", secretMode="derived")
+    hub.file("meters.secret", profile.secret)
+    readme = (REPOSITORY / "README.md").read_text()
+    [command] = re.findall(r"^printf 'nearhub-device-v1.*$", readme, re.M)
+    done = subprocess.run(["bash", "-c", command], cwd=hub.directory, capture_output=True, text=True, check=True)
+    hub.guard(done.stdout.strip())
+    request = profile.request("meter-1") | {"provisionDeviceSecret": done.stdout.strip()}
+    assert hub.provision(request).json["status"] == "SUCCESS"
+
+
 # Who may
 
 
@@ -565,4 +605,6 @@ def test_another_user_is_refused_with_1(hub, profile, mode):
         assert run.returncode == 1, run
         assert "only root and the hub's own user may do this" in run.stderr
         assert run.stdout == ""
+    state = as_nobody(hub, "log", "verify", "--state", hub.state)
+    assert state.returncode == 74 and "only root and the user root may do this" in state.stderr, state
     assert hub.status()["profiles"] == 1

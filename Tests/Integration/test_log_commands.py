@@ -40,6 +40,21 @@ def test_verify_looks_at_a_running_hub_and_at_a_stopped_one(hub, profile):
     assert hub.cli("log", "verify", "--state", hub.directory / "nowhere").code == 74
 
 
+def test_verify_says_what_the_next_start_will_do(hub, profile):
+    """Of a healthy hub it said "nothing proves them on disk yet", of a torn end "cut off, not kept": nothing was."""
+    provisioned(hub, profile)
+    run = hub.cli("log", "verify", "--state", hub.state)
+    assert run.code == 0 and "written again" not in run.out and "which is so while a hub runs" in run.out, run
+    hub.kill9()
+    with (hub.state / "devices.jsonl").open("ab") as log:
+        log.write(b'{"seq":99')
+    run = hub.cli("log", "verify", "--state", hub.state)
+    assert run.code == 0 and "the next start cuts them off and keeps them aside" in run.out, run
+    assert hub.cli("check", "--state", hub.state).out.count("not kept") == 0
+    hub.start()
+    assert "cut off, kept in" in hub.stderr
+
+
 def test_damage_is_named_and_repaired(hub, profile):
     answers = provisioned(hub, profile)
     busy = hub.cli("log", "repair", "--state", hub.state)

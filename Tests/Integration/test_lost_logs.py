@@ -37,6 +37,23 @@ def test_a_log_that_is_gone_is_no_fresh_start(kept, name, way):
     assert kept.status()["devices"] == 2
 
 
+@pytest.mark.parametrize("name", ["devices.jsonl", "profiles.jsonl"])
+@pytest.mark.parametrize("has_upstream", [True, False])
+def test_a_log_that_was_deleted_is_begun_anew_by_a_repair(kept, name, has_upstream):
+    """Every message named `log repair`, which could not open what is gone (74), or found no damage at all."""
+    if not has_upstream:
+        (kept.state / "upstream.jsonl").unlink()
+    (kept.state / name).unlink()
+    assert kept.cli("log", "verify", "--state", kept.state).code == 65
+    run = kept.cli("log", "repair", "--state", kept.state)
+    assert run.code == 0 and f"{name}: it was gone, and nothing of it is left" in run.out, run
+    is_moved = name == "devices.jsonl" and has_upstream
+    assert is_moved == ("upstream.jsonl.damaged-0" in run.out) == (kept.state / "upstream.jsonl.damaged-0").exists()
+    assert kept.cli("log", "verify", "--state", kept.state).code == 0
+    kept.start()
+    assert kept.status()["devices"] == (0 if name == "devices.jsonl" else 2)
+
+
 def damage(path, number):
     """Flips a bit in the checksum of the line of this number, which stays readable."""
     data = bytearray(path.read_bytes())

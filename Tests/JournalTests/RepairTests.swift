@@ -26,8 +26,9 @@ struct RepairTests {
             var bytes = twelve.bytes
             bytes[place.start + 20] ^= 4
             let (done, asides) = try repair(bytes)
-            #expect(try directory.bytes(String(done.kept.dropFirst(directory.path.count + 1))) == bytes)
-            unsafe unlink(done.kept)
+            let kept = try #require(done.kept)
+            #expect(try directory.bytes(String(kept.dropFirst(directory.path.count + 1))) == bytes)
+            unsafe unlink(kept)
             #expect(asides.map(\.line) == [UInt64(index + 1)] && asides.map(\.offset) == [UInt64(place.start)])
             #expect(asides.map(\.seq) == [index == 0 ? nil : UInt64(index)])
             let fresh = try directory.bytes()
@@ -76,11 +77,11 @@ struct RepairTests {
     @Test func `a repaired log can be damaged and repaired again`() throws {
         var bytes = twelve.bytes
         bytes[twelve.lines[4].start + 30] ^= 1
-        #expect(try repair(bytes).done.kept.hasSuffix(".damaged-0"))
+        #expect(try repair(bytes).done.kept?.hasSuffix(".damaged-0") == true)
         bytes = try directory.bytes()
         bytes[bytes.count - 100] ^= 1
         let again = try repair(bytes)
-        #expect(again.done.kept.hasSuffix(".damaged-1"))
+        #expect(again.done.kept?.hasSuffix(".damaged-1") == true)
         #expect(String(decoding: try directory.bytes(), as: UTF8.self).contains(#""gen":3"#))
         _ = try open(directory)
     }
