@@ -22,8 +22,8 @@ extension Store {
     /// Remembers the state of a device; nil when there is nothing to remember any more; not synced at once.
     public func note(_ state: SyncState?, of device: Text) { upstream.note(state, of: device) }
 
-    /// Has nothing that was noted written before all that was changed of devices is on disk.
-    public func holdNotesBack() { upstream.holdBack() }
+    /// Remembers what was decided of a device; undone if the disk does not take what was changed of devices before.
+    public func decide(_ state: SyncState?, of device: Text) { upstream.decide(state, of: device) }
 
     /// Calls `reply` with nil when all that was noted is on disk, or with the reason why it is not yet.
     public func whenNoted(_ reply: @escaping (JournalError?) -> Void) { upstream.whenSynced(reply) }

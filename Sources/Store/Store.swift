@@ -199,6 +199,7 @@ public final class Store {
         // Marks may have been cut off with the rest; the next ones say all again.
         marks = Marks(profiles: 0, devices: 0, settled: 0)
         marksDue = nil
+        upstream.takeBackDecisions()
         if let suspension { onSuspension?(suspension) }
         for reply in gate.takeAll() { reply(suspension?.error) }
     }

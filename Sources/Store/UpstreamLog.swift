@@ -66,6 +66,8 @@ public final class UpstreamLog {
     private var due: Duration?
     /// Up to this number the device log is on disk before anything is written.
     private var barrier: UInt64 = 0
+    /// The states that stood before what was decided beside changes of devices, until those are on disk.
+    private var undecided: [Text: SyncState?] = [:]
     /// The length at which it may be worth while to write it anew.
     var nextCompaction: UInt64
     /// Called when the disk takes no writes any more, and with nil when it takes them again.
@@ -114,9 +116,19 @@ public final class UpstreamLog {
         touched()
     }
 
-    /// Has nothing written before the device log is on disk as far as it is staged now: what was decided beside a change
-    /// of a device must not be there without it.
-    func holdBack() { barrier = devices.log.seq }
+    /// Notes what was decided of a device, perhaps beside a change of it: neither is there without the other, so nothing is
+    /// written before the device log is on disk as far as it is staged now.
+    func decide(_ state: SyncState?, of device: Text) {
+        if undecided.index(forKey: device) == nil { undecided.updateValue(content.states[device], forKey: device) }
+        note(state, of: device)
+        barrier = devices.log.seq
+    }
+
+    /// Undoes what was decided beside changes that the disk did not take; called when they have been taken back.
+    func takeBackDecisions() {
+        if devices.log.seq < barrier { for (device, state) in undecided { note(state, of: device) } }
+        undecided = [:]
+    }
 
     /// Notes that there is something to write or to sync, or that the device log has grown.
     func touched() { due = due ?? .recent + Self.interval }
@@ -153,6 +165,7 @@ public final class UpstreamLog {
         guard staged.isEmpty, !isCursorStaged, journal.suspension == nil,
             devices.log.durableSeq >= min(barrier, devices.log.seq)
         else { return }
+        undecided = [:]
         let begin = log.nextAddress
         while let device = waiting.last, log.nextAddress - begin < slice {
             do throws(JournalError) {
@@ -258,6 +271,8 @@ extension UpstreamLog: EventSource {
     /// Begins to write what was noted.
     public func prepare() {
         stage()
+        // Of those that were noted while what they wait for was being synced.
+        for reply in takeReplies(through: log.syncedSeq) { reply(nil) }
         journal.prepare()
     }
 }

@@ -123,8 +123,8 @@ extension Upstream {
     /// Remembers what was decided; refused while the disk takes nothing, since nobody would know of it after a restart.
     private func decide(_ state: SyncState?, of device: Text) throws(JournalError) {
         if let suspension = store.upstreamSuspension { throw suspension.error }
-        remember(state, of: device)
-        store.holdNotesBack()
+        store.decide(state, of: device)
+        sortedStates = [:]
     }
 }
 

@@ -101,6 +101,8 @@ public final class Upstream: EventSource {
 
     /// Offers devices to the dialect, as many as it takes.
     public func prepare() {
+        // What was decided may have been taken back.
+        if store.suspension != nil { sortedStates = [:] }
         guard !isStopped, store.upstreamSuspension == nil, diskDue == nil else { return }
         let end = Duration.monotonic + Self.slice
         retrySome(until: end)

@@ -145,8 +145,7 @@ struct UpstreamLogTests {
     @Test func `what is decided beside a change of a device is not written before it`() throws {
         let store = try openStore(directory)
         try store.put(device("i1", name: "D1", token: "t1"), now: 1)
-        store.note(SyncState(.confirmed, seq: 1, name: "other", since: 1), of: "i1")
-        store.holdNotesBack()
+        store.decide(SyncState(.confirmed, seq: 1, name: "other", since: 1), of: "i1")
         store.upstream.prepare()
         #expect(store.upstream.log.seq == 0)
         let loop = try EventLoop()
@@ -256,6 +255,55 @@ struct UpstreamLogTests {
             // What was on disk already is not written again: the witness may be.
             #expect(recovery.seq <= 4001 + 2001 + 2)
         }
+    }
+
+    /// The device was as before then, and the conflict forgotten.
+    @Test func `what was decided beside a change that the disk does not take is undone`() async {
+        await #expect(processExitsWith: .success) {
+            let directory = try TemporaryDirectory()
+            let store = try Store(try StateDirectory.open(directory.path), retryInterval: .milliseconds(100)) { error in
+                fatalError("\(error)")
+            }
+            let loop = try loop(of: store)
+            for number in 1...50 {
+                try store.put(device(Text("i\(number)"), name: Text("D\(number)"), token: Text("t\(number)")), now: 1)
+            }
+            let conflict = SyncState(.conflict, seq: 1, since: 1)
+            store.note(conflict, of: "i1")
+            try settle(store, loop)
+            var isStored = false
+            store.whenDurable { isStored = $0 == nil }
+            while !isStored { try loop.turn() }
+            FileSizeLimit.set(UInt64(try directory.bytes("devices.jsonl").count))
+            try store.put(device("i1", name: "D1", token: "adopted"), now: 1)
+            store.decide(nil, of: "i1")
+            #expect(store.syncStates.isEmpty)
+            while store.suspension == nil { try loop.turn() }
+            #expect(store.upstreamSuspension == nil)
+            #expect(store.syncStates == ["i1": conflict])
+            FileSizeLimit.set(nil)
+            while store.suspension != nil { try loop.turn() }
+            try store.put(device("i1", name: "D1", token: "adopted"), now: 1)
+            store.decide(nil, of: "i1")
+            try settle(store, loop)
+            try store.close()
+            var content = UpstreamLog.Content()
+            _ = try Store.verifyUpstream(directory.path, &content)
+            #expect(content.states.isEmpty)
+        }
+    }
+
+    @Test func `who asks while all is being synced is answered`() throws {
+        let store = try openStore(directory)
+        let loop = try loop(of: store)
+        store.note(SyncState(.refused, seq: 1, since: 1), of: "a")
+        var answers = 0
+        store.whenNoted { _ in answers += 1 }
+        store.upstream.prepare()
+        store.whenNoted { _ in answers += 1 }
+        let deadline = Duration.monotonic + .seconds(3)
+        while answers < 2, .monotonic < deadline { try loop.turn() }
+        #expect(answers == 2)
     }
 }
 
