@@ -110,7 +110,7 @@ class Site:
             profile = self.profiles[number % len(self.profiles)]
             if last is not None and dice.random() < 0.2:
                 request = last
-            elif dice.random() < 0.1:
+            elif dice.random() < (0.1 if number else 0.5):  # some at once: upstream is told of few while this goes on
                 request = self.profiles[0].request(f"wanted-{dice.randrange(5)}")
             else:
                 number += 1
