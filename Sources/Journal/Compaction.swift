@@ -122,7 +122,7 @@ final class Compaction: Sendable {
 
     private func run(_ file: LogFile) {
         // The loop and the committer go first where there are few processors; of this thread only (setpriority(2)).
-        _ = setpriority(CInt(PRIO_PROCESS.rawValue), 0, 10)
+        _ = setpriority(CInt(PRIO_PROCESS.rawValue), 0, 5)
         do throws(JournalError) {
             var copy = CompactionCopy(request, of: file, guidedBy: self)
             guard let replacement = try copy.run() else { return tell(.notWorthwhile(live: copy.live)) }
