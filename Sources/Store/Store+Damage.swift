@@ -24,13 +24,14 @@ extension Store {
     /// A log that was opened, and the damaged lines that were passed over.
     typealias Opened = (opened: (log: Log, recovery: Recovery), damaged: [SetAside])
 
-    /// Refuses a state one of whose logs was emptied or deleted: each log proves the other one.
+    /// Refuses a state one of whose logs was emptied or deleted: another one proves it.
     ///
-    /// Both heads are on disk before the first record of either. So a log without a whole head, beside one that holds
-    /// more than its head, is not a fresh start.
-    static func checkBothThere(_ directory: String) throws(JournalError) {
+    /// Its head is on disk before the first record of the other. So a log without a whole head, beside one that holds more
+    /// than its head, is not a fresh start. upstream.jsonl may be missing: then upstream is told everything anew.
+    static func checkAllThere(_ directory: String) throws(JournalError) {
         try checkThere(directory, "profiles", beside: "devices")
         try checkThere(directory, "devices", beside: "profiles")
+        try checkThere(directory, "admin", beside: "upstream")
     }
 
     /// Refuses a log that was emptied or deleted, as another one proves.

@@ -57,7 +57,7 @@ public final class Store {
         watch: @escaping ReadingWatch = { _ in },
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(JournalError) {
-        try Self.checkBothThere(directory.path)
+        try Self.checkAllThere(directory.path)
         var random = SystemRandom()
         var registry = Registry(seed: random.next())
         let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage, watch)
