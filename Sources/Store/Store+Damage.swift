@@ -21,6 +21,14 @@ extension Store {
     /// How many devices are not served because a damaged line may have been about them.
     public var heldBackDevices: Int { registry.heldBack }
 
+    /// Says that a line of devices.jsonl is damaged, once; of many only of the first.
+    func noteDamage(_ error: JournalError) {
+        guard case .damaged(let offset, _, _) = error.kind, knownDamage.count < 200,
+            knownDamage.insert(offset).inserted
+        else { return }
+        onDamage?(error)
+    }
+
     /// A log that was opened, and the damaged lines that were passed over.
     typealias Opened = (opened: (log: Log, recovery: Recovery), damaged: [SetAside])
 
