@@ -76,7 +76,10 @@ struct Place {
 
     /// Removes the draft and what we may have put into it.
     func discard() {
-        for name in StateFile.allCases { unsafe unlink("\(draft)/\(name.rawValue)") }
+        for name in StateFile.allCases {
+            unsafe unlink("\(draft)/\(name.rawValue)")
+            unsafe unlink("\(draft)/\(name.rawValue).damaged-0")
+        }
         unsafe rmdir(draft)
     }
 

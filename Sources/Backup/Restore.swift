@@ -27,16 +27,32 @@ public enum Restore {
         do throws(BackupError) {
             let input = try open(file)
             try extract(input, file, to: place.draft, owner, replacing, progress)
-            let found: Store.Inspection
-            do {
-                found = try Store.inspect(place.draft, watch: { progress("checking \($0.name)", $0.bytes, $0.size) })
-                for log in found.logs { try checkEnd(of: log) }
-            } catch { throw BackupError(error, "nothing was restored; take another backup") }
+            let contents: BackupContents
+            do { contents = try check(place, progress) } catch {
+                throw BackupError(error, "nothing was restored; take another backup")
+            }
             try place.finish()
-            return BackupContents(found)
+            return contents
         } catch {
             place.discard()
             throw error
+        }
+    }
+
+    /// Checks the draft as a start would; an upstream.jsonl that only is younger than devices.jsonl is set aside.
+    private static func check(_ place: Place, _ progress: ProgressWatch) throws(JournalError) -> BackupContents {
+        func inspect() throws(JournalError) -> Store.Inspection {
+            let found = try Store.inspect(
+                place.draft, watch: { progress("checking \($0.name)", $0.bytes, $0.size) })
+            for log in found.logs { try checkEnd(of: log) }
+            return found
+        }
+        do { return BackupContents(try inspect()) } catch {
+            // At byte 0 it would be the log of another hub.
+            guard case .damaged(let offset, _, _) = error.kind, offset > 0, error.file.hasSuffix("/devices.jsonl"),
+                try Log.setAside(directory: place.draft, name: "upstream") != nil
+            else { throw error }
+            do { return BackupContents(try inspect(), isWithoutUpstream: true) } catch _ { throw error }
         }
     }
 

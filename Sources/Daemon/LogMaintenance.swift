@@ -90,11 +90,13 @@ extension Daemon {
                 }
             ) { log, setAside in
                 let done = log.map { log in
+                    let isNewHub = log.file.hasSuffix("/admin.jsonl") && log.records == 0
+                    let hub = isNewHub ? "; the hub has a new id from its next start on" : ""
                     guard let kept = log.kept else {
-                        return "\(log.file): it was gone, and nothing of it is left; begun anew, with no record"
+                        return "\(log.file): it was gone, and nothing of it is left; begun anew, with no record\(hub)"
                     }
                     let counts = "\(log.records) records, \(log.setAside) lines set aside"
-                    return "\(log.file): written anew with \(counts); the damaged log is \(kept)"
+                    return "\(log.file): written anew with \(counts); the damaged log is \(kept)\(hub)"
                 }
                 repaired(setAside.map(\.description) + [done].compactMap { $0 })
             }

@@ -36,6 +36,9 @@ extension Store {
             guard let shortage else { return logger.notice("the disk has room again: new devices are accepted") }
             logger.error("the disk is nearly full: \(shortage.error); new devices are refused with STORAGE")
         }
+        onDamage = { error in
+            logger.error("\(error); the list of devices passes over it; stop the hub and run: nearhub log repair")
+        }
         onNearlyFull = { used, limit in
             logger.error(
                 """

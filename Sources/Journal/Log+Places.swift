@@ -97,6 +97,8 @@ extension Log {
                 low += found.length
             } else if let length = try brokenLength(at: low) {
                 low += length
+            } else {
+                throw JournalError(.damaged(offset: low, line: nil, why: "the file ends here"), file: file.path)
             }
         }
         place.offset = low

@@ -27,12 +27,14 @@ extension Log {
     /// - Parameters:
     ///   - offset: where to begin in the file: 0, or what the last call returned.
     ///   - limit: the most records to hand out.
+    ///   - damaged: takes the error of each line that is not whole, which is then passed over.
     ///   - body: takes each record.
     /// - Returns: where to go on; nil at the end.
-    /// - Throws: `.damaged` at a line that is not whole, `.noLine` when no line begins at `offset`, `.io`, and what
-    ///   `body` throws.
+    /// - Throws: `.damaged` at a line that is not whole if nobody takes it, `.noLine` when no line begins at `offset`, `.io`,
+    ///   and what `body` throws.
     public func records(
-        from offset: UInt64, limit: Int, _ body: (Record) throws(JournalError) -> Void
+        from offset: UInt64, limit: Int, damaged: ((JournalError) -> Void)? = nil,
+        _ body: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> UInt64? {
         guard offset < size else { return nil }
         if offset > 0 {
@@ -48,9 +50,12 @@ extension Log {
         while rest > 0 {
             guard let segment = try reader.next() else { return nil }
             guard let line = segment.line else {
-                if skipsDamage { next = segment.offset + segment.length; continue }
                 let kind = JournalError.Kind.damaged(offset: segment.offset, line: nil, why: "no whole line here")
-                throw JournalError(kind, file: file.path)
+                let error = JournalError(kind, file: file.path)
+                guard skipsDamage || damaged != nil else { throw error }
+                damaged?(error)
+                next = segment.offset + segment.length
+                continue
             }
             next = segment.offset + segment.length
             guard case .record(let seq, let durable, let operation, let json) = line else { continue }
@@ -68,18 +73,22 @@ extension Log {
     /// - Parameters:
     ///   - seq: where to begin: behind the record of this number, or where it was.
     ///   - limit: the most records to hand out.
+    ///   - damaged: takes the error of each line that is not whole, which is then passed over.
     ///   - body: takes each record.
     /// - Returns: the number to go on behind; nil at the end.
-    /// - Throws: `.damaged` at a line that is not whole, `.io`, and what `body` throws.
+    /// - Throws: `.io`, and what `body` throws.
     public func records(
-        after seq: UInt64, limit: Int, _ body: (Record) throws(JournalError) -> Void
+        after seq: UInt64, limit: Int, damaged: (JournalError) -> Void,
+        _ body: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> UInt64? {
         guard seq < durableSeq else { return nil }
         let place = if let resume, resume.seq == seq { resume.place } else { try place(after: seq) }
         var last = seq
-        let next = try records(from: place, limit: limit) { (record) throws(JournalError) in
-            last = record.seq
-            try body(record)
+        let next = try withoutActuallyEscaping(damaged) { (damaged) throws(JournalError) in
+            try records(from: place, limit: limit, damaged: damaged) { (record) throws(JournalError) in
+                last = record.seq
+                try body(record)
+            }
         }
         guard let next else { return nil }
         resume = (last, next)

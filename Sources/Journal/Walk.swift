@@ -34,6 +34,8 @@ struct Walk {
     private var isSealed = false
     /// Highest number that any whole line proves; nil before the first such line.
     private var durable: UInt64?
+    /// The number up to which another log says that it was on disk.
+    private var witnessed: UInt64 = 0
     /// Good records above `durable`.
     private var unproven: [(seq: UInt64, offset: UInt64)] = []
     private var fault: Fault?
@@ -50,6 +52,7 @@ struct Walk {
         replay: (Record) throws(JournalError) -> Void
     ) throws(JournalError) -> End {
         var walk = Walk(path: file.path, name: name)
+        walk.witnessed = proven
         if proven > 0 { walk.durable = proven }
         var reader = SegmentReader(file, to: size, forgets: forgets)
         while let segment = try reader.next() {
@@ -149,7 +152,10 @@ struct Walk {
         }
         if let unreadable { throw damaged(unreadable) }
         guard !isShort, isSealed else {
-            let why = isShort ? "the log ends at seq \(end.seq), \(proof)" : "no seal ends the gaps"
+            let hint =
+                proven == witnessed
+                ? "; a copy made while the hub ran may be so, then nearhub log repair keeps all that is in it" : ""
+            let why = isShort ? "the log ends at seq \(end.seq), \(proof)\(hint)" : "no seal ends the gaps"
             throw damaged(Fault(offset: end.bytes, line: lastLine + 1, why: why))
         }
         var end = end

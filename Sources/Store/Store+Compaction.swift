@@ -15,7 +15,7 @@ extension Store {
         _ directory: borrowing StateDirectory, watch: ReadingWatch = { _ in },
         progress: @escaping (String, UInt64, UInt64) -> Void = { _, _, _ in }
     ) throws(JournalError) -> [Log.Compacted] {
-        try checkBothThere(directory.path)
+        try checkAllThere(directory.path)
         var registry = Registry(seed: 0)
         var upstream = UpstreamLog.Content()
         _ = try verifyUpstream(directory.path, &upstream)

@@ -21,16 +21,25 @@ extension Store {
     /// How many devices are not served because a damaged line may have been about them.
     public var heldBackDevices: Int { registry.heldBack }
 
+    /// Says that a line of devices.jsonl is damaged, once; of many only of the first.
+    func noteDamage(_ error: JournalError) {
+        guard case .damaged(let offset, _, _) = error.kind, knownDamage.count < 200,
+            knownDamage.insert(offset).inserted
+        else { return }
+        onDamage?(error)
+    }
+
     /// A log that was opened, and the damaged lines that were passed over.
     typealias Opened = (opened: (log: Log, recovery: Recovery), damaged: [SetAside])
 
-    /// Refuses a state one of whose logs was emptied or deleted: each log proves the other one.
+    /// Refuses a state one of whose logs was emptied or deleted: another one proves it.
     ///
-    /// Both heads are on disk before the first record of either. So a log without a whole head, beside one that holds
-    /// more than its head, is not a fresh start.
-    static func checkBothThere(_ directory: String) throws(JournalError) {
+    /// Its head is on disk before the first record of the other. So a log without a whole head, beside one that holds more
+    /// than its head, is not a fresh start. upstream.jsonl may be missing: then upstream is told everything anew.
+    static func checkAllThere(_ directory: String) throws(JournalError) {
         try checkThere(directory, "profiles", beside: "devices")
         try checkThere(directory, "devices", beside: "profiles")
+        try checkThere(directory, "admin", beside: "upstream")
     }
 
     /// Refuses a log that was emptied or deleted, as another one proves.

@@ -37,7 +37,7 @@ extension Store {
     public static func inspect(
         _ directory: String, watch: ReadingWatch = { _ in }
     ) throws(JournalError) -> Inspection {
-        try checkBothThere(directory)
+        try checkAllThere(directory)
         let logs = try StateLogs(directory)
         var (registry, content) = (Registry(seed: 0), UpstreamLog.Content())
         let profiles = try logs.verifyProfiles(&registry, watch)
@@ -67,7 +67,10 @@ extension Store {
             return try logs.verifyProfiles(&registry, watch)
         }
         let upstream = Result { () throws(JournalError) in try logs.verifyUpstream(&content, watch) }
-        let admin = Result { () throws(JournalError) in try logs.verifyAdmin(watch) }
+        let admin = Result { () throws(JournalError) in
+            try checkThere(directory, "admin", beside: "upstream")
+            return try logs.verifyAdmin(watch)
+        }
         let devices = Result { () throws(JournalError) in
             try checkThere(directory, "devices", beside: "profiles")
             return try logs.verifyDevices(&registry, content, watch)

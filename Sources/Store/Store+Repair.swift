@@ -20,9 +20,22 @@ extension Store {
         progress: (String, UInt64, UInt64) -> Void = { _, _, _ in }, movedUpstream: (String) -> Void = { _ in },
         repaired: (RepairedLog) -> Void
     ) throws(JournalError) {
+        var reports = try verify(directory.path, watch: watch)
+        if let upstream = reports.first(where: { $0.name == "upstream" }), case .failure = upstream.result {
+            try repair(directory, [upstream], progress, movedUpstream, repaired)
+            // What of it is whole may prove that devices.jsonl is short, which it could not before.
+            reports = try verify(directory.path, watch: watch)
+        }
+        try repair(directory, reports, progress, movedUpstream, repaired)
+    }
+
+    private static func repair(
+        _ directory: borrowing StateDirectory, _ reports: [LogReport], _ progress: (String, UInt64, UInt64) -> Void,
+        _ movedUpstream: (String) -> Void, _ repaired: (RepairedLog) -> Void
+    ) throws(JournalError) {
         var content = UpstreamLog.Content()
         _ = try? verifyUpstream(directory.path, &content)
-        for report in try verify(directory.path, watch: watch) {
+        for report in reports {
             guard case .failure(let error) = report.result else { continue }
             guard case .damaged = error.kind else { throw error }
             let name = report.name

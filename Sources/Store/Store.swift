@@ -31,6 +31,10 @@ public final class Store {
     public let recoveries: [Recovery]
     /// The damaged lines that are not served.
     public let damagedLines: [SetAside]
+    /// Called once for each line of devices.jsonl that is found damaged while devices are listed.
+    public var onDamage: ((JournalError) -> Void)?
+    /// Where the damaged lines are that are known already.
+    var knownDamage: Set<UInt64>
     /// Called when no device is added any more, to keep room for a compaction, and with nil when devices are again.
     public var onShortage: ((Shortage?) -> Void)?
     var reserve: Reserve
@@ -57,7 +61,7 @@ public final class Store {
         watch: @escaping ReadingWatch = { _ in },
         onFailure: @escaping @Sendable (JournalError) -> Never
     ) throws(JournalError) {
-        try Self.checkBothThere(directory.path)
+        try Self.checkAllThere(directory.path)
         var random = SystemRandom()
         var registry = Registry(seed: random.next())
         let (profiles, damagedProfiles) = try Self.openProfiles(directory.path, &registry, damage, watch)
@@ -68,6 +72,7 @@ public final class Store {
             directory.path, &registry, damage, watch, proven: proven)
         self.registry = registry
         damagedLines = damagedProfiles + damagedDevices + own.damaged
+        knownDamage = Set(damagedDevices.map(\.offset))
         profilesLog = profiles.log
         devicesLog = devices.log
         identity = own.identity
@@ -133,11 +138,12 @@ public final class Store {
             throw JournalError(.full(limit: Self.addressLimit), file: "devices.jsonl")
         }
         let old = try find(.id(device.id))
-        if let old { noteName(old.device, is: device.name, now) } else { try checkReserve() }
+        if old == nil { try checkReserve() }
         let offset = try devicesLog.append(.put, at: now) { json in
             json.name("device")
             device.write(to: &json)
         }
+        if let old { noteName(old.device, is: device.name, now) }
         if let provisioned = device.provisioned, provisioned.seq == nil {
             windows.provisioned(seq: devicesLog.seq, now: monotonicSeconds())
         }
@@ -272,7 +278,7 @@ public final class Store {
         try Self.device(in: devicesLog, at: offset)
     }
 
-    /// Goes through the devices that are on disk, in the order of their last change.
+    /// Goes through the devices that are on disk, in the order of their last change; damaged lines are passed over.
     ///
     /// - Parameters:
     ///   - cursor: 0 to begin, later what the last call returned.
@@ -285,7 +291,8 @@ public final class Store {
         var left = limit
         while let cursor = next, left > 0, left == limit || .monotonic < deadline {
             let slice = min(left, 32)
-            next = try devicesLog.records(after: cursor, limit: slice) { (record) throws(JournalError) in
+            next = try devicesLog.records(after: cursor, limit: slice, damaged: noteDamage) {
+                (record) throws(JournalError) in
                 guard let device = try? Device(record), registry.isNewest(device.id, at: record.offset) else { return }
                 body(device)
             }

@@ -76,6 +76,11 @@ struct RestoreCommand: ParsableCommand {
         let found = try inProgress("restore") { progress in
             try Restore.read(file, into: state, replacing: replaceGateway) { progress.show($1, of: $2, $0) }
         }
+        if found.isWithoutUpstream {
+            Output.complain(
+                "nearhub: restore: devices.jsonl was copied before upstream.jsonl, which is kept as "
+                    + "upstream.jsonl.damaged-0; what came between is not there, and upstream is told everything anew")
+        }
         guard json else {
             return try Output.write("restored in \(state): \(found.profiles) profiles, \(found.devices) devices")
         }

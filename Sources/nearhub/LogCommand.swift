@@ -65,7 +65,7 @@ struct LogRepair: ParsableCommand {
             The hub must be stopped. A backup is better, if there is one: each line that is set aside is a state of a \
             profile or device that is lost, and printed with its number and id as far as they can be read. The damaged \
             log stays as NAME.jsonl.damaged-N. A log that is gone begins anew, empty. Logs that are whole are not \
-            touched; upstream.jsonl is set aside if it tells of what is lost.
+            touched; upstream.jsonl is set aside if it tells of what is lost. Without its admin.jsonl the hub gets a new id.
 
               systemctl stop nearhub && nearhub log repair && systemctl start nearhub
 

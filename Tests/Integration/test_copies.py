@@ -4,12 +4,16 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 
 import pytest
 
 import faultline
+import journal
+from harness import eventually
 from test_compaction import Load, attributes, compaction, fill, generation
 
+ORDER = ("upstream", "devices", "profiles", "admin")
 ROUNDS = int(os.environ.get("NEARHUB_COPIES", "8"))
 
 
@@ -39,9 +43,8 @@ class Rewriting:
 
 
 def files(hub, to):
-    """As the README says it: the devices before the profiles."""
-    for name in ("devices", "profiles"):
-        subprocess.run(["cp", "-p", hub.state / f"{name}.jsonl", to], check=True, timeout=20)
+    """As the README says it: upstream, devices, profiles, admin."""
+    subprocess.run(["cp", "-p", *(hub.state / f"{name}.jsonl" for name in ORDER), to], check=True, timeout=20)
 
 
 def directory(hub, to):
@@ -83,3 +86,74 @@ def test_each_copy_starts_and_holds_whoever_was_answered_before(hubs, copy):
             others.stop()
     assert not load.refused
     assert generation(hub) > 3 and rewriting.runs > 3, "the logs were not written anew meanwhile"
+
+
+GAP = 6.5  # seconds between two files: a witness is written within 5
+
+
+def witnessed(hub):
+    """The highest number that upstream.jsonl says was on disk."""
+    return max([line.json["cursor"]["devices"] for line in journal.read(hub.state / "upstream.jsonl").records
+                if "cursor" in line.json], default=0)  # fmt: skip
+
+
+def copied(hub, to, order, load):
+    """A copy file by file with a pause between two of them; who was answered before it began."""
+    early = dict(load.promised)
+    for name in order:
+        shutil.copy2(hub.state / f"{name}.jsonl", to)
+        before = witnessed(hub)
+        time.sleep(GAP if name != order[-1] else 0)
+        if name == "devices":
+            eventually(lambda: witnessed(hub) > before, 10)
+    return early
+
+
+def holds(copy, profile, early):
+    assert {device["name"] for device in copy.devices()} >= early.keys()
+    for name in list(early)[-20:]:
+        assert copy.provision(profile.request(name)).json["credentialsValue"] == early[name]
+
+
+@pytest.fixture
+def loaded(hubs):
+    hub = hubs().start()
+    profile = hub.create_profile(maxDevices=1_000_000, repeatWindow="forever")
+    with Load(hub, profile, "p") as load:
+        yield hub, profile, load
+    assert not load.refused
+
+
+def test_a_slow_copy_in_the_order_of_the_readme_starts_as_the_same_hub(loaded, hubs):
+    hub, profile, load = loaded
+    copy = hubs()
+    early = copied(hub, copy.state, ORDER, load)
+    copy.start()
+    holds(copy, profile, early)
+    assert copy.status()["upstream"]["hub"] == hub.status()["upstream"]["hub"]
+
+
+def test_a_copy_whose_upstream_log_is_younger_is_refused_and_a_repair_keeps_all_of_it(loaded, hubs):
+    """A copy of the directory in its own order; the same as a tar is restored without upstream.jsonl."""
+    hub, profile, load = loaded
+    copy, restored = hubs(), hubs()
+    early = copied(hub, copy.state, ("admin", "devices", "profiles", "upstream"), load)
+    identity = hub.status()["upstream"]["hub"]
+    made = hub.directory / "copy.tar"
+    subprocess.run(["tar", "-C", copy.state, "-cf", made, "."], check=True, timeout=20)
+    run = copy.refused()
+    assert run.code == 65 and "the log ends at seq" in run.err, run
+    assert "a copy made while the hub ran may be so, then nearhub log repair keeps all that is in it" in run.err, run
+    run = copy.cli("log", "repair", "--state", copy.state)
+    assert run.code == 0 and "0 lines set aside" in run.out, run
+    copy.start()
+    holds(copy, profile, early)
+
+    restored.state.rmdir()
+    run = restored.cli("restore", made, "--state", restored.state, "--replace-gateway")
+    assert run.code == 0 and "kept as upstream.jsonl.damaged-0" in run.err, run
+    assert (restored.state / "upstream.jsonl.damaged-0").exists()
+    assert not (restored.state / "upstream.jsonl").exists()
+    restored.start()
+    holds(restored, profile, early)
+    assert restored.status()["upstream"]["hub"] == copy.status()["upstream"]["hub"] == identity

@@ -1,5 +1,7 @@
 """What a log that was emptied, deleted or damaged must never lead to: a fresh start, or an older state served."""
 
+import shutil
+
 import pytest
 
 import journal
@@ -52,6 +54,75 @@ def test_a_log_that_was_deleted_is_begun_anew_by_a_repair(kept, name, has_upstre
     assert kept.cli("log", "verify", "--state", kept.state).code == 0
     kept.start()
     assert kept.status()["devices"] == (0 if name == "devices.jsonl" else 2)
+
+
+@pytest.mark.parametrize("way", ["emptied", "deleted", "cut short"])
+def test_a_hub_whose_id_is_gone_does_not_silently_become_another_one(kept, way):
+    """It got a new id and said nothing: upstream it was another hub, with the same devices."""
+    path = kept.state / "admin.jsonl"
+    content = path.read_bytes()
+    kept.start()
+    identity = kept.status()["upstream"]["hub"]
+    kept.stop()
+    path.unlink()
+    if way != "deleted":
+        path.write_bytes(b"" if way == "emptied" else content[:50])
+        path.chmod(0o600)
+    for run in (kept.refused(), kept.cli("check", "--state", kept.state)):
+        assert run.code == 65 and "admin.jsonl" in run.err and "though upstream.jsonl holds records" in run.err, run
+    logs = kept.cli("log", "verify", "--json", "--state", kept.state).json["logs"]
+    assert [log["log"] for log in logs if not log["good"]] == ["admin"]
+    assert kept.cli("backup", kept.directory / "b.tar", "--state", kept.state).code == 65
+    copy = kept.directory / "copy"
+    shutil.copytree(kept.state, copy)
+    run = kept.cli("log", "repair", "--state", copy)
+    assert run.code == 0 and "admin.jsonl" in run.out and "the hub has a new id" in run.out, run
+    assert kept.cli("log", "verify", "--state", copy).code == 0
+    other = Hub()
+    try:
+        other.state.rmdir()
+        shutil.move(copy, other.state)
+        other.start()
+        assert other.status()["devices"] == 2 and other.status()["upstream"]["hub"] != identity
+        other.restart()
+    finally:
+        other.close()
+    path.write_bytes(content)
+    path.chmod(0o600)
+    kept.start()
+    assert kept.status()["upstream"]["hub"] == identity
+
+
+@pytest.mark.parametrize("emptied", [(), ("upstream",)])
+@pytest.mark.parametrize("gone", [("upstream", "admin"), ("upstream",)])
+def test_a_state_without_upstream_log_starts(kept, gone, emptied):
+    """As a copy of devices and profiles alone: what upstream was told is told again."""
+    for name in gone:
+        (kept.state / f"{name}.jsonl").unlink()
+    for name in emptied:
+        (kept.state / f"{name}.jsonl").touch(mode=0o600)
+    kept.start()
+    assert kept.status()["devices"] == 2
+    kept.restart()
+
+
+def test_one_repair_is_enough_for_a_damaged_witness_and_what_it_proves(kept):
+    """The first run wrote upstream.jsonl anew, and that then proved devices.jsonl too short: the start was refused."""
+    path = kept.state / "devices.jsonl"
+    second = journal.read(path).records[1]
+    path.write_bytes(path.read_bytes()[: second.offset])
+    witness = kept.state / "upstream.jsonl"
+    data = bytearray(witness.read_bytes())
+    first = journal.read(witness).records[0]
+    # Before a whole line that proves the number: what is left of it still does.
+    data[first.offset : first.offset] = b"rot\n"
+    witness.write_bytes(data)
+    run = kept.cli("log", "repair", "--state", kept.state)
+    assert run.code == 0 and run.out.count("devices.jsonl: written anew") == 1, run
+    assert "since it tells of what is lost" in run.out, run
+    assert kept.cli("log", "verify", "--state", kept.state).code == 0
+    kept.start()
+    assert kept.status()["devices"] == 1
 
 
 def damage(path, number):

@@ -104,6 +104,22 @@ def test_a_running_hub_refuses_that_device_and_goes_on(kept, profile):
     assert kept.status()["journal"]["state"] == "writing"
 
 
+def test_a_line_that_rots_while_the_hub_runs_does_not_end_the_list(kept, profile):
+    """Every page of the list that came to the line failed."""
+    kept.start()
+    line = kept.log.records[DEVICES // 2]
+    with open(kept.state / "devices.jsonl", "r+b") as log:
+        log.seek(line.offset + 60)
+        log.write(bytes([line.raw[60] ^ 1]))
+    for _ in range(3):
+        assert {device["name"] for device in kept.devices()} == kept.answers.keys() - {line.json["device"]["name"]}
+        run = kept.cli("device", "list")
+        assert run.code == 0 and run.out.count("ACCESS_TOKEN") == DEVICES - 1, run
+    eventually(lambda: f"damaged at byte {line.offset}" in kept.stderr)
+    assert kept.stderr.count("the list of devices passes over it") == 1
+    assert kept.provision(profile.request("new")).json["status"] == "SUCCESS"
+
+
 def test_a_damaged_id_hides_no_newer_state(kept):
     """A device was served in an older state when the id on its newest line was what was damaged."""
     heal(kept)

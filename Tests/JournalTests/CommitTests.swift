@@ -150,7 +150,7 @@ struct CommitTests {
         #expect(try log.records(from: .max, limit: 2) { _ in } == nil)
         for seq in 0...7 as ClosedRange<UInt64> {
             var page: [UInt64] = []
-            _ = try log.records(after: seq, limit: 9) { page.append($0.seq) }
+            _ = try log.records(after: seq, limit: 9, damaged: { _ in }) { page.append($0.seq) }
             #expect(page == (1...5).filter { $0 > seq })
         }
     }
@@ -165,6 +165,11 @@ struct CommitTests {
         let damage = JournalError.Kind.damaged(offset: offset, line: nil, why: "no whole record here")
         #expect(throws: JournalError(damage, file: file.path)) { try log.read(at: offset) }
         #expect(throws: JournalError.self) { try log.records(from: 0, limit: 9) { _ in } }
+        _ = try log.put("next")
+        try journal.flush()
+        var (seqs, damaged) = ([] as [UInt64], [] as [JournalError])
+        #expect(try log.records(after: 0, limit: 9, damaged: { damaged.append($0) }) { seqs.append($0.seq) } == nil)
+        #expect(seqs == [2] && damaged.count == 1)
     }
 
     @Test func `a failed write of the first log stops before the second is written`() async {

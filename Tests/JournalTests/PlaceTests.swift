@@ -73,6 +73,15 @@ struct PlaceTests {
         #expect(try damaged.address(of: Log.Place(after: 50)) > 0)
     }
 
+    @Test(.timeLimit(.minutes(1))) func `is an error in a file that somebody cut short`() throws {
+        let log = try filled(100)
+        try directory.put(Array(try directory.bytes().prefix(1500)))
+        for seq: UInt64 in [20, 99] {
+            var place = Log.Place(after: seq)
+            #expect(throws: JournalError.self) { try log.next(after: &place) }
+        }
+    }
+
     @Test func `knows the log by its id`() throws {
         #expect(try filled(1).id() == "5f0c0123456789abcdef0123456789ab")
         #expect(try Log.id(directory: directory.path, name: "devices") == "5f0c0123456789abcdef0123456789ab")

@@ -49,6 +49,20 @@ struct UpstreamLogTests {
         #expect(try openStore(directory).hub != hub)
     }
 
+    @Test func `a name that was refused is not remembered`() throws {
+        let store = try openStore(directory)
+        store.note(UpstreamCursor(target: "journal mqtt://a:1883", seq: 0))
+        try store.put(device("a", name: "old", token: "t", isProvisioned: true), now: 1)
+        var renamed = device("a", name: "new", token: "t", isProvisioned: true)
+        let long = JSONObject([.init(name: "note", value: .text(Text(String(repeating: "x", count: 200_000))))])
+        renamed.attributes = long
+        #expect(throws: JournalError.self) { try store.put(renamed, now: 2) }
+        #expect(store.syncStates.isEmpty)
+        renamed.attributes = JSONObject([])
+        try store.put(renamed, now: 3)
+        #expect(store.syncStates["a"]?.formerName == "old")
+    }
+
     @Test func `cursor and states are found again after a stop`() throws {
         var store: Store? = try openStore(directory)
         let refused = SyncState(.refused, seq: 3, reason: "FAILURE_UPSTREAM", name: "other", since: 7)
