@@ -75,7 +75,7 @@ struct JournalDialect: Dialect {
             link.hurry()
             return wake(moment)
         case .connected:
-            link.connected(isOfUse: !isSilent)
+            link.connected(at: moment.now)
             phase = .comparing(until: moment.now + Self.longestSubscribing)
             return [.publish(link.channel, topics.status(isOnline: true), nil)]
         case .subscribed(_, let refused): return subscribed(refused.map(\.filter), moment)
@@ -199,9 +199,9 @@ struct JournalDialect: Dialect {
     ) -> [Action] {
         guard let what = awaited.removeValue(forKey: receipt) else { return [] }
         silenceEnd = awaited.isEmpty ? nil : moment.now + Self.longestSilence
+        link.proved()
         guard isSilent else { return settle(what, code, words, moment) }
         isSilent = false
-        link.proved()
         return [.report(.connected)] + settle(what, code, words, moment)
     }
 

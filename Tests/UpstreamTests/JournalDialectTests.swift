@@ -181,6 +181,27 @@ struct JournalDialectTests {
         #expect(play.introductions.count == 12)
     }
 
+    /// Each hub had the other thrown out every second for ever.
+    @Test func `calls less and less often while another client takes its place, even one that gets on`() {
+        var play = running()
+        var waits: [Duration] = []
+        for number in 1...5 {
+            play.take(.device(change(number)))
+            play.acknowledge(from: play.published.count - 1)
+            play.take(loss("taken over", .takenOver))
+            waits.append((play.dialect.deadline ?? .zero) - play.now)
+            play.wait()
+            play.take(.connected(channel))
+            play.take(.subscribed(channel, refused: []))
+            play.take(.message(channel, MQTTMessage(cursorTopic, #"{"seq":0}"#)))
+        }
+        #expect(waits == [1, 2, 4, 8, 16].map(Duration.seconds))
+        // A connection that lasts ends that.
+        play.now += .seconds(60)
+        play.take(loss())
+        #expect(play.dialect.deadline == play.now + .seconds(1))
+    }
+
     @Test func `asks for another client of its id after three losses in a minute`() {
         var play = running()
         for _ in 0..<3 {
@@ -240,7 +261,7 @@ struct JournalDialectTests {
             play.take(.device(change(1)))
             while case .running = play.dialect.phase { play.wait() }
         }
-        #expect(waits == [1, 1, 2, 4].map(Duration.seconds))
+        #expect(waits == [1, 2, 4, 8].map(Duration.seconds))
         #expect(play.links.filter { $0 == .connected }.count == 1)
         play.wait()
         play.take(.connected(channel))
