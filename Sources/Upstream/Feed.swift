@@ -29,6 +29,8 @@ struct Feed {
     private var waits = Waits()
     /// Devices that upstream has and the hub has not.
     private var ghosts: Set<Text> = []
+    /// Whether upstream has a device of which nobody knows whether the hub has it.
+    private var isInTheDark = false
     /// Devices that could not be read.
     private var unreadable: Set<Text> = []
     /// What the first of them failed with, until somebody takes it.
@@ -57,6 +59,9 @@ struct Feed {
 
     /// Whether nothing is left to be told.
     var isEmpty: Bool { isAtEnd && flights.isEmpty && again.isEmpty && retries.isEmpty && ghosts.isEmpty }
+
+    /// Whether devices that upstream has and the hub has not are still to be told as gone.
+    var hasGhosts: Bool { !ghosts.isEmpty || isInTheDark }
 
     /// Whether the device is in flight.
     func isInFlight(_ device: Text) -> Bool { flights[device] != nil }
@@ -138,8 +143,14 @@ struct Feed {
     }
 
     /// Takes note of a device that upstream has; one that the hub has not is told as gone.
+    ///
+    /// Nobody can tell while lines are damaged: it may be on one of them.
     mutating func examine(_ device: Text) {
         guard ghosts.count < Self.mostGhosts, !store.mayHave(device), !isStaged(device) else { return }
+        guard damaged == 0, store.damagedLines.isEmpty else {
+            isInTheDark = true
+            return
+        }
         ghosts.insert(device)
         isAtEnd = false
     }

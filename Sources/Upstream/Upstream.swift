@@ -144,7 +144,9 @@ public final class Upstream: EventSource {
     /// Tells the dialect what happened, and does what it says.
     func take(_ input: Input) {
         guard !isStopped else { return }
-        let moment = Moment(now: .monotonic, chance: Double.random(in: 0..<1), cursor: feed.cursor, ended: ended)
+        let moment = Moment(
+            now: .monotonic, chance: Double.random(in: 0..<1), cursor: feed.cursor, ended: ended,
+            hasGhosts: feed.hasGhosts)
         for action in dialect.handle(input, at: moment) { perform(action) }
     }
 
