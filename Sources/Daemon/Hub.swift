@@ -137,7 +137,7 @@ final class Hub {
         var log = UpstreamLinkLog(plan, logger)
         let upstream = Upstream(plan, store, loop) { link in log.note(link) }
         upstream.onUnreadable = { [logger] error in
-            logger.error("upstream: \(error); what cannot be read is not told, and tried again for ever")
+            logger.error("upstream: \(error); what cannot be read is not told until it can be")
         }
         return upstream
     }

@@ -90,13 +90,17 @@ extension Log {
             }
             if found.seq <= place.seq { low = found.offset } else { high = middle }
         }
-        while low < size {
-            let found = try line(at: low)
+        // Damaged lines behind the last record that lies before the place are still to come.
+        var end = low
+        while end < size {
+            let found = try line(at: end)
             if case .record(let seq, _, _, _)? = found?.line, seq > place.seq { break }
             if let found {
-                low += found.length
-            } else if let length = try brokenLength(at: low) {
-                low += length
+                end += found.length
+                low = end
+            } else {
+                guard let length = try brokenLength(at: end) else { break }
+                end += length
             }
         }
         place.offset = low

@@ -12,12 +12,16 @@ internal import Store
 struct Feed {
     /// How long one that could not be read waits.
     static let pause = Duration.seconds(10)
+    /// Of how many damaged lines somebody hears.
+    private static let mostDamages = 20
     /// The most ghosts that are remembered: whatever upstream sends, there is an end to it.
     private static let mostGhosts = 50_000
 
     private let store: Store
     /// Whether devices that were never provisioned are passed over.
     private let isForProvisioned: Bool
+    /// Up to this line nobody hears of devices that have ended: upstream never had them.
+    private let unknownEnds: UInt64
     private var place: Log.Place
     private var flights: [Text: Flight] = [:]
     /// Devices whose newest state is to be told next, each with the line that holds the cursor: a newer one had been read
@@ -37,15 +41,18 @@ struct Feed {
     private var fault: JournalError?
     /// Whether all that is on disk has been read, or waits for the disk.
     private(set) var isAtEnd = false
-    /// How many damaged lines were passed over.
-    private(set) var damaged = 0
+    /// Damaged lines that were passed over, and those of which nobody has heard yet.
+    private var damages: Set<JournalError> = []
+    private var newDamages: [JournalError] = []
 
-    /// Begins behind the given line.
+    /// Begins behind the given line; behind none for an upstream that was told of nothing yet.
     init(_ store: Store, after seq: UInt64, isForProvisioned: Bool) {
         self.store = store
         self.isForProvisioned = isForProvisioned
+        unknownEnds = isForProvisioned && seq == 0 ? store.durableDevices : 0
         place = Log.Place(after: seq)
-        retry()
+        retries = store.syncStates.filter { $0.value.kind == .pending }
+            .sorted { $0.value.seq > $1.value.seq }.map(\.key)
     }
 
     /// The number up to which everything is settled.
@@ -81,10 +88,10 @@ struct Feed {
     /// When a device that waits may be told; nil when none does.
     var deadline: Duration? { waits.first }
 
-    /// What reading devices has failed with, once for all that fail at the same time.
+    /// What reading devices has failed with, once for all that fail at the same time, and once each damaged line.
     mutating func takeFault() -> JournalError? {
         defer { fault = nil }
-        return fault
+        return fault ?? newDamages.popLast()
     }
 
     /// The next device, and takes it in flight; nil when there is none, or not before the deadline.
@@ -118,10 +125,12 @@ struct Feed {
     /// Voids all that is in flight, and goes back to a line.
     mutating func rewind(to seq: UInt64) {
         place = Log.Place(after: min(seq, cursor))
+        // All others come by their lines; and there may be too many that wait for their turn to look for them anew.
+        retries += flights.filter { $0.value.seq == nil && !ghosts.contains($0.key) }
+            .sorted { $0.value.line > $1.value.line }.map(\.key)
         flights = [:]
         again = [:]
         isAtEnd = false
-        retry()
     }
 
     /// Takes back a device that was not told after all.
@@ -147,7 +156,7 @@ struct Feed {
     /// Nobody can tell while lines are damaged: it may be on one of them.
     mutating func examine(_ device: Text) {
         guard ghosts.count < Self.mostGhosts, !store.mayHave(device), !isStaged(device) else { return }
-        guard damaged == 0, store.damagedLines.isEmpty else {
+        guard damages.isEmpty, store.damagedLines.isEmpty else {
             isInTheDark = true
             return
         }
@@ -157,12 +166,6 @@ struct Feed {
 
     /// Ends all waits.
     mutating func hurry() { waits.endAll() }
-
-    /// Looks for devices that are to be told again.
-    private mutating func retry() {
-        retries = store.syncStates.filter { $0.value.kind == .pending && !waits.contains($0.key) }
-            .sorted { $0.value.seq > $1.value.seq }.map(\.key)
-    }
 
     // MARK: - What comes next
 
@@ -229,10 +232,11 @@ struct Feed {
         let change: Change
         switch line {
         case .replaced: return nil
-        case .damaged:
-            damaged += 1
+        case .damaged(let error):
+            if damages.count < Self.mostDamages, damages.insert(error).inserted { newDamages.append(error) }
             return nil
         case .deleted(let id, let seq):
+            if seq <= unknownEnds, store.syncStates[id] == nil { return nil }
             change = Change(seq: seq, device: id, content: .deleted, upstreamName: "")
         case .device(let device, let seq):
             if isForProvisioned, device.provisioned == nil { return nil }

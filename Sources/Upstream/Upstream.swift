@@ -118,7 +118,7 @@ public final class Upstream: EventSource {
             if !isReadingBroken { onUnreadable?(error) }
             isReadingBroken = true
         }
-        if let error = feed.takeFault() { onUnreadable?(error) }
+        while let error = feed.takeFault() { onUnreadable?(error) }
         scheduleCursor()
     }
 
@@ -214,7 +214,10 @@ public final class Upstream: EventSource {
     // MARK: - Cursor
 
     private func scheduleCursor() {
-        if feed.cursor != store.upstreamCursor.seq { cursorDue = cursorDue ?? .monotonic + Self.cursorInterval }
+        let noted = store.upstreamCursor
+        if feed.cursor != noted.seq || ended != noted.ended {
+            cursorDue = cursorDue ?? .monotonic + Self.cursorInterval
+        }
     }
 
     private func noteCursor() {
