@@ -134,6 +134,13 @@ final class Hub {
             logger.warning(
                 "[upstream] url is not mqtts://: everybody on the way reads provision secrets and credentials")
         }
+        if let prefix = plan.formerPrefix(store.upstreamCursor.target) {
+            logger.warning(
+                """
+                [upstream] name-prefix is now '\(plan.namePrefix)' instead of '\(prefix)': devices that are upstream \
+                already keep their names there; rename them there yourself
+                """)
+        }
         var log = UpstreamLinkLog(plan, logger)
         let upstream = Upstream(plan, store, loop) { link in log.note(link) }
         upstream.onUnreadable = { [logger] error in
