@@ -134,10 +134,17 @@ final class Hub {
             logger.warning(
                 "[upstream] url is not mqtts://: everybody on the way reads provision secrets and credentials")
         }
+        if let prefix = plan.formerPrefix(store.upstreamCursor.target) {
+            logger.warning(
+                """
+                [upstream] name-prefix is now '\(plan.namePrefix)' instead of '\(prefix)': devices that are upstream \
+                already keep their names there; rename them there yourself
+                """)
+        }
         var log = UpstreamLinkLog(plan, logger)
         let upstream = Upstream(plan, store, loop) { link in log.note(link) }
         upstream.onUnreadable = { [logger] error in
-            logger.error("upstream: \(error); what cannot be read is not told, and tried again for ever")
+            logger.error("upstream: \(error); what cannot be read is not told until it can be")
         }
         return upstream
     }

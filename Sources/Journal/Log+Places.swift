@@ -90,15 +90,18 @@ extension Log {
             }
             if found.seq <= place.seq { low = found.offset } else { high = middle }
         }
-        while low < size {
-            let found = try line(at: low)
+        // Damaged lines behind the last record that lies before the place are still to come.
+        var end = low
+        while end < size {
+            let found = try line(at: end)
             if case .record(let seq, _, _, _)? = found?.line, seq > place.seq { break }
             if let found {
-                low += found.length
-            } else if let length = try brokenLength(at: low) {
-                low += length
+                end += found.length
+                low = end
+            } else if let length = try brokenLength(at: end) {
+                end += length
             } else {
-                throw JournalError(.damaged(offset: low, line: nil, why: "the file ends here"), file: file.path)
+                throw JournalError(.damaged(offset: end, line: nil, why: "the file ends here"), file: file.path)
             }
         }
         place.offset = low

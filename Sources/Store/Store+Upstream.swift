@@ -36,8 +36,8 @@ extension Store {
         case deleted(Text, seq: UInt64)
         /// A later line says something else of the same device.
         case replaced
-        /// The line is damaged.
-        case damaged
+        /// The line is damaged: where, and how.
+        case damaged(JournalError)
     }
 
     /// The next line of devices.jsonl that is on disk; moves the place behind it.
@@ -46,22 +46,40 @@ extension Store {
     public func nextDevice(after place: inout Log.Place) throws(JournalError) -> DeviceLine? {
         var next = place
         guard let step = try devicesLog.next(after: &next) else { return nil }
-        guard case .record(let record) = step, let event = try? Event(deviceRecord: record) else {
+        let record: Record
+        switch step {
+        case .record(let found): record = found
+        case .damaged(let offset):
             place = next
-            return .damaged
+            return .damaged(Self.damaged(at: offset, "not a line that was written whole"))
+        }
+        guard let event = try? Event(deviceRecord: record) else {
+            place = next
+            return .damaged(Self.damaged(at: record.offset, "seq \(record.seq) says nothing of a device"))
         }
         let id: Text
         let line: DeviceLine
         switch event {
         case .device(let device): (id, line) = (device.id, .device(device, seq: record.seq))
         case .deviceDeleted(let deleted): (id, line) = (deleted, .deleted(deleted, seq: record.seq))
-        case .profile, .profileDeleted: (id, line) = ("", .damaged)
+        case .profile, .profileDeleted:
+            place = next
+            return .damaged(Self.damaged(at: record.offset, "seq \(record.seq) says nothing of a device"))
         }
         let newest = registry.byId.candidates(id.utf8)
         if newest.contains(where: devicesLog.isStaged) || (newest.isEmpty && changes.end(id)) { return nil }
+        // A read that fails leaves the place where it is: the line comes again.
+        if case .deleted = line, try device(id: id) != nil {
+            place = next
+            return .replaced
+        }
         place = next
-        if case .deleted = line { return try device(id: id) == nil ? line : .replaced }
+        if case .deleted = line { return line }
         return newest.contains(record.offset) ? line : .replaced
+    }
+
+    private static func damaged(at offset: UInt64, _ why: String) -> JournalError {
+        JournalError(.damaged(offset: offset, line: nil, why: why), file: "devices.jsonl")
     }
 
     /// Whether the newest line of a device is not on disk yet, and may be taken back.

@@ -28,13 +28,16 @@ public struct Moment: Sendable {
     public var cursor: UInt64
     /// The highest number at which upstream was told that a device has ended; 0 when it never was.
     public var ended: UInt64
+    /// Whether upstream has devices, found by `Action.examine`, of which it is still to be told that they have ended.
+    public var hasGhosts: Bool
 
     /// A moment of the given parts.
-    public init(now: Duration, chance: Double, cursor: UInt64, ended: UInt64 = 0) {
+    public init(now: Duration, chance: Double, cursor: UInt64, ended: UInt64 = 0, hasGhosts: Bool = false) {
         self.now = now
         self.chance = chance
         self.cursor = cursor
         self.ended = ended
+        self.hasGhosts = hasGhosts
     }
 }
 

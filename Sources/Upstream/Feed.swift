@@ -12,12 +12,16 @@ internal import Store
 struct Feed {
     /// How long one that could not be read waits.
     static let pause = Duration.seconds(10)
+    /// Of how many damaged lines somebody hears.
+    private static let mostDamages = 20
     /// The most ghosts that are remembered: whatever upstream sends, there is an end to it.
     private static let mostGhosts = 50_000
 
     private let store: Store
     /// Whether devices that were never provisioned are passed over.
     private let isForProvisioned: Bool
+    /// Up to this line nobody hears of devices that have ended: upstream never had them.
+    private let unknownEnds: UInt64
     private var place: Log.Place
     private var flights: [Text: Flight] = [:]
     /// Devices whose newest state is to be told next, each with the line that holds the cursor: a newer one had been read
@@ -29,21 +33,26 @@ struct Feed {
     private var waits = Waits()
     /// Devices that upstream has and the hub has not.
     private var ghosts: Set<Text> = []
+    /// Whether upstream has a device of which nobody knows whether the hub has it.
+    private var isInTheDark = false
     /// Devices that could not be read.
     private var unreadable: Set<Text> = []
     /// What the first of them failed with, until somebody takes it.
     private var fault: JournalError?
     /// Whether all that is on disk has been read, or waits for the disk.
     private(set) var isAtEnd = false
-    /// How many damaged lines were passed over.
-    private(set) var damaged = 0
+    /// Damaged lines that were passed over, and those of which nobody has heard yet.
+    private var damages: Set<JournalError> = []
+    private var newDamages: [JournalError] = []
 
-    /// Begins behind the given line.
+    /// Begins behind the given line; behind none for an upstream that was told of nothing yet.
     init(_ store: Store, after seq: UInt64, isForProvisioned: Bool) {
         self.store = store
         self.isForProvisioned = isForProvisioned
+        unknownEnds = isForProvisioned && seq == 0 ? store.durableDevices : 0
         place = Log.Place(after: seq)
-        retry()
+        retries = store.syncStates.filter { $0.value.kind == .pending }
+            .sorted { $0.value.seq > $1.value.seq }.map(\.key)
     }
 
     /// The number up to which everything is settled.
@@ -57,6 +66,9 @@ struct Feed {
 
     /// Whether nothing is left to be told.
     var isEmpty: Bool { isAtEnd && flights.isEmpty && again.isEmpty && retries.isEmpty && ghosts.isEmpty }
+
+    /// Whether devices that upstream has and the hub has not are still to be told as gone.
+    var hasGhosts: Bool { !ghosts.isEmpty || isInTheDark }
 
     /// Whether the device is in flight.
     func isInFlight(_ device: Text) -> Bool { flights[device] != nil }
@@ -76,10 +88,10 @@ struct Feed {
     /// When a device that waits may be told; nil when none does.
     var deadline: Duration? { waits.first }
 
-    /// What reading devices has failed with, once for all that fail at the same time.
+    /// What reading devices has failed with, once for all that fail at the same time, and once each damaged line.
     mutating func takeFault() -> JournalError? {
         defer { fault = nil }
-        return fault
+        return fault ?? newDamages.popLast()
     }
 
     /// The next device, and takes it in flight; nil when there is none, or not before the deadline.
@@ -113,10 +125,12 @@ struct Feed {
     /// Voids all that is in flight, and goes back to a line.
     mutating func rewind(to seq: UInt64) {
         place = Log.Place(after: min(seq, cursor))
+        // All others come by their lines; and there may be too many that wait for their turn to look for them anew.
+        retries += flights.filter { $0.value.seq == nil && !ghosts.contains($0.key) }
+            .sorted { $0.value.line > $1.value.line }.map(\.key)
         flights = [:]
         again = [:]
         isAtEnd = false
-        retry()
     }
 
     /// Takes back a device that was not told after all.
@@ -138,20 +152,20 @@ struct Feed {
     }
 
     /// Takes note of a device that upstream has; one that the hub has not is told as gone.
+    ///
+    /// Nobody can tell while lines are damaged: it may be on one of them.
     mutating func examine(_ device: Text) {
         guard ghosts.count < Self.mostGhosts, !store.mayHave(device), !isStaged(device) else { return }
+        guard damages.isEmpty, store.damagedLines.isEmpty else {
+            isInTheDark = true
+            return
+        }
         ghosts.insert(device)
         isAtEnd = false
     }
 
     /// Ends all waits.
     mutating func hurry() { waits.endAll() }
-
-    /// Looks for devices that are to be told again.
-    private mutating func retry() {
-        retries = store.syncStates.filter { $0.value.kind == .pending && !waits.contains($0.key) }
-            .sorted { $0.value.seq > $1.value.seq }.map(\.key)
-    }
 
     // MARK: - What comes next
 
@@ -218,10 +232,11 @@ struct Feed {
         let change: Change
         switch line {
         case .replaced: return nil
-        case .damaged:
-            damaged += 1
+        case .damaged(let error):
+            if damages.count < Self.mostDamages, damages.insert(error).inserted { newDamages.append(error) }
             return nil
         case .deleted(let id, let seq):
+            if seq <= unknownEnds, store.syncStates[id] == nil { return nil }
             change = Change(seq: seq, device: id, content: .deleted, upstreamName: "")
         case .device(let device, let seq):
             if isForProvisioned, device.provisioned == nil { return nil }

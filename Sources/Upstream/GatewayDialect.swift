@@ -15,6 +15,10 @@ struct GatewayDialect: Dialect {
     private static let patience = Duration.seconds(15)
     /// After how many connections that were closed before CONNACK the other version of MQTT is tried.
     private static let manyClosings = 3
+    /// After how many connections that were closed before any device was settled devices are told one at a time.
+    private static let manyBarren = 3
+    /// How long a device waits that nobody can be sure of.
+    private static let pause = Duration.seconds(600)
 
     private struct Flight {
         var open: Set<Receipt>
@@ -32,11 +36,17 @@ struct GatewayDialect: Dialect {
     private var flights: [Text: Flight] = [:]
     private var owners: [Receipt: Text] = [:]
     private var lastReceipt: UInt64 = 0
+    /// How many connections in a row were closed with devices in flight before one was settled.
+    private var barren = 0
+    /// How many devices are still told one at a time: one of them has ThingsBoard close the connection.
+    private var suspects = 0
+    /// Whether ThingsBoard has taken a device since one was last found to be the one.
+    private var isTaking = true
 
     /// A dialect that has yet to be started.
     init(_ settings: Settings) { self.settings = settings }
 
-    func room(at now: Duration) -> Int { isUp ? settings.window - flights.count : 0 }
+    func room(at now: Duration) -> Int { isUp ? (suspects > 0 ? 1 : settings.window) - flights.count : 0 }
 
     var deadline: Duration? { isUp ? flights.values.map(\.deadline).min() : link.deadline }
 
@@ -47,15 +57,18 @@ struct GatewayDialect: Dialect {
             link.hurry()
             return wake(moment)
         case .connected:
-            link.connected()
+            link.connected(at: moment.now)
             (isUp, closings) = (true, 0)
             return [.rewind(to: .max), .report(.connected)]
         case .device(let change): return publish(change, moment)
-        case .acknowledged(_, let receipt, let code, _): return settle(receipt, code)
+        case .acknowledged(_, let receipt, let code, _):
+            link.proved()
+            return settle(receipt, code)
         case .disconnected(_, let loss):
             choose(after: loss)
+            let blamed = blame(loss)
             reset()
-            return [.rewind(to: .max)] + link.lost(loss, as: settings.clientId, at: moment)
+            return blamed + [.rewind(to: .max)] + link.lost(loss, as: settings.clientId, at: moment)
         case .stop:
             link.stop()
             return []
@@ -74,6 +87,26 @@ struct GatewayDialect: Dialect {
             (version, closings) = (version == .v5 ? .v311 : .v5, 0)
         default: closings = 0
         }
+    }
+
+    /// Finds the device, if any, that has ThingsBoard close the connection instead of saying what it does not take; all
+    /// others would wait behind it for ever.
+    ///
+    /// The second one in a row is not refused yet: ThingsBoard may take nobody at present.
+    private mutating func blame(_ loss: MQTTLoss) -> [Action] {
+        switch loss.cause {
+        case .closed, .dismissed: break
+        default: return []
+        }
+        guard let device = flights.keys.first else { return [] }
+        guard suspects > 0, flights.count == 1 else {
+            barren += 1
+            if barren >= Self.manyBarren { suspects = settings.window }
+            return []
+        }
+        let outcome: Outcome = isTaking ? .refused(.notAccepted) : .unanswered(pause: Self.pause)
+        (barren, suspects, isTaking) = (0, suspects - 1, false)
+        return [.settle(device: device, outcome)]
     }
 
     private mutating func wake(_ moment: Moment) -> [Action] {
@@ -101,6 +134,9 @@ struct GatewayDialect: Dialect {
         if let attributes = GatewayMessages.attributes(change.upstreamName, device.attributes) {
             messages.append(attributes)
         }
+        guard messages.allSatisfy({ $0.payload.count <= ThingsBoardRequest.maximumPayload }) else {
+            return [.settle(device: change.device, .refused(.notAccepted))]
+        }
         var flight = Flight(open: [], deadline: moment.now + Self.patience)
         let actions = messages.map { message -> Action in
             lastReceipt += 1
@@ -119,6 +155,7 @@ struct GatewayDialect: Dialect {
         if flight.code < 0x80 { flight.code = code }
         flights[device] = flight.open.isEmpty ? nil : flight
         guard flight.open.isEmpty else { return [] }
+        (barren, suspects, isTaking) = (0, max(0, suspects - 1), true)
         return [.settle(device: device, flight.code < 0x80 ? .confirmed : .refused(Reason(code: flight.code)))]
     }
 }
@@ -135,8 +172,10 @@ private enum GatewayMessages {
         return MQTTPublication(topic: "v1/gateway/connect", payload: json.bytes, qos: 1)
     }
 
-    /// Its attributes; nil when it has none, which ThingsBoard would take for an error.
+    /// Its attributes but those that are null; nil when it has none: ThingsBoard would take both for errors, and close the
+    /// connection.
     static func attributes(_ name: Text, _ attributes: JSONObject) -> MQTTPublication? {
+        let attributes = JSONObject(attributes.members.filter { $0.value != .null })
         guard !attributes.members.isEmpty else { return nil }
         var json = JSONWriter()
         json.beginObject()

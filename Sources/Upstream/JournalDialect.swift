@@ -23,6 +23,8 @@ struct JournalDialect: Dialect {
 
     enum Phase {
         case down
+        /// SUBACK is awaited until that time: without it nobody knows what the broker keeps.
+        case subscribing(until: Duration)
         /// The broker's cursor is awaited until that time.
         case comparing(until: Duration)
         case running
@@ -63,7 +65,7 @@ struct JournalDialect: Dialect {
     var deadline: Duration? {
         switch phase {
         case .down: link.deadline
-        case .comparing(let until): until
+        case .subscribing(let until), .comparing(let until): until
         case .running: [cursorDue, silenceEnd, sweep?.end].compactMap(\.self).min()
         }
     }
@@ -75,8 +77,8 @@ struct JournalDialect: Dialect {
             link.hurry()
             return wake(moment)
         case .connected:
-            link.connected(isOfUse: !isSilent)
-            phase = .comparing(until: moment.now + Self.longestSubscribing)
+            link.connected(at: moment.now)
+            phase = .subscribing(until: moment.now + Self.longestSubscribing)
             return [.publish(link.channel, topics.status(isOnline: true), nil)]
         case .subscribed(_, let refused): return subscribed(refused.map(\.filter), moment)
         case .message(_, let message): return received(message, moment)
@@ -95,11 +97,16 @@ struct JournalDialect: Dialect {
     private mutating func wake(_ moment: Moment) -> [Action] {
         switch phase {
         case .down: return link.connect(introduction, at: moment.now)
+        case .subscribing(let until):
+            if until <= moment.now { return giveUp("the broker has not answered SUBSCRIBE within 15 s", moment) }
         case .comparing(let until):
             // The broker keeps no cursor.
             if until <= moment.now { return compare(with: 0, moment) }
         case .running:
-            if let end = sweep?.end, end <= moment.now { sweep = nil }
+            if let end = sweep?.end, end <= moment.now {
+                sweep = nil
+                if devices == 0 { cursorDue = moment.now }
+            }
             if let end = silenceEnd, end <= moment.now {
                 isSilent = true
                 return giveUp("the broker has acknowledged nothing for a minute", moment)
@@ -119,7 +126,10 @@ struct JournalDialect: Dialect {
     }
 
     private mutating func subscribed(_ refused: [String], _ moment: Moment) -> [Action] {
-        guard case .comparing = phase, !refused.contains(topics.cursor) else { return [] }
+        guard case .subscribing = phase else { return [] }
+        guard !refused.contains(topics.cursor) else {
+            return giveUp("the broker refuses the subscription to \(topics.cursor)", moment)
+        }
         if let from = sweep?.from {
             sweep?.end = moment.now + Self.sweepTime
             if refused.contains(topics.devices) { sweep = nil }
@@ -131,9 +141,11 @@ struct JournalDialect: Dialect {
 
     private mutating func received(_ message: MQTTMessage, _ moment: Moment) -> [Action] {
         switch phase {
-        case .comparing where message.topic == topics.cursor:
+        case .subscribing where sweep == nil && message.topic == topics.cursor,
+            .comparing where message.topic == topics.cursor:
             return JournalTopics.seq(message.payload).map { compare(with: $0, moment) } ?? []
-        case .running where sweep != nil && message.isRetained && !message.payload.isEmpty:
+        case .subscribing where sweep != nil && message.isRetained && !message.payload.isEmpty,
+            .running where sweep != nil && message.isRetained && !message.payload.isEmpty:
             guard let device = topics.device(message.topic) else { return [] }
             sweep?.end = moment.now + Self.sweepTime
             return [.examine(device: device)]
@@ -187,8 +199,10 @@ struct JournalDialect: Dialect {
     }
 
     /// Publishes the cursor if the broker keeps another one; of a hub that was restored it may be a later one.
+    ///
+    /// Not while the broker may have devices that have ended: with the cursor it would be held to know of their ends.
     private mutating func cursor(_ moment: Moment) -> [Action] {
-        guard moment.cursor != publishedCursor else { return [] }
+        guard moment.cursor != publishedCursor, sweep == nil, !moment.hasGhosts else { return [] }
         recordsSinceCursor = 0
         publishedCursor = moment.cursor
         return [.publish(link.channel, topics.cursor(moment.cursor), receipt(.cursor, moment))]
@@ -199,9 +213,9 @@ struct JournalDialect: Dialect {
     ) -> [Action] {
         guard let what = awaited.removeValue(forKey: receipt) else { return [] }
         silenceEnd = awaited.isEmpty ? nil : moment.now + Self.longestSilence
+        link.proved()
         guard isSilent else { return settle(what, code, words, moment) }
         isSilent = false
-        link.proved()
         return [.report(.connected)] + settle(what, code, words, moment)
     }
 

@@ -5,11 +5,11 @@ struct Reconnection {
     private enum State {
         case idle(until: Duration)
         case trying
-        case up
+        case up(since: Duration)
         case stopped
     }
 
-    /// So many losses within that time have one cause.
+    /// So many losses within that time have one cause, and a connection that has lasted so long was of use.
     private static let manyLosses = 3
     private static let brief = Duration.seconds(60)
 
@@ -18,6 +18,8 @@ struct Reconnection {
     private var ends: [Duration] = []
     private var state = State.idle(until: .zero)
     private var backOff = BackOff()
+    /// Whether another client was there in its place, and no connection has lasted since.
+    private var isContested = false
 
     init(_ channel: Channel = Channel(0)) { self.channel = channel }
 
@@ -37,23 +39,25 @@ struct Reconnection {
         return [.disconnect(channel)] + connect(introduction, at: now)
     }
 
-    /// CONNACK 0 has come.
-    ///
-    /// - Parameter isOfUse: whether that is all it takes; if not, the next waits go on growing until `proved`.
-    mutating func connected(isOfUse: Bool = true) {
-        state = .up
-        if isOfUse { proved() }
-    }
+    /// CONNACK 0 has come; the waits go on growing until `proved`, or until a connection has lasted.
+    mutating func connected(at now: Duration) { state = .up(since: now) }
 
-    /// The connection is of use.
-    mutating func proved() { backOff.reset() }
+    /// The connection is of use: what was published has been acknowledged.
+    ///
+    /// Two clients of one id, of which each has the other thrown out, may well get that far.
+    mutating func proved() { if !isContested { backOff.reset() } }
 
     /// There is no connection any more, or there never was.
     mutating func lost(_ loss: MQTTLoss, as clientId: String, at moment: Moment) -> [Action] {
         var reason = loss.reason
         if loss.cause == .takenOver {
+            isContested = true
             reason = "another client has connected as \(clientId): each hub must have a state directory of its own"
-        } else if case .up = state {
+        } else if case .up(let since) = state {
+            if moment.now - since >= Self.brief {
+                isContested = false
+                backOff.reset()
+            }
             ends = ends.filter { moment.now - $0 < Self.brief } + [moment.now]
             // Many brokers do not say so.
             if ends.count >= Self.manyLosses {

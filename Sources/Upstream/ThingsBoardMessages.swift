@@ -5,7 +5,7 @@ internal import Provisioning
 /// A device as a provision request (protocol.md 11.2).
 enum ThingsBoardRequest {
     /// The longest payload that ThingsBoard's MQTT transport takes by default, in bytes.
-    private static let maximumPayload = 65_536
+    static let maximumPayload = 65_536
 
     /// The request's JSON: the name always, the credentials that the hub issued, and absent what is empty.
     ///

@@ -1,4 +1,4 @@
-internal import JSON
+public import JSON
 public import MQTTClient
 
 extension Upstream {
@@ -48,6 +48,18 @@ extension Upstream {
             // No url has a blank in it.
             let content = dialect == .journal && settings.includesCredentials ? "+credentials" : ""
             return Text("\(dialect.rawValue) \(url)\(content) \(namePrefix)")
+        }
+
+        /// What stood before the names of devices that ThingsBoard, as the cursor names it, was told of so far.
+        ///
+        /// ThingsBoard has no words for a rename: whoever is there already stays there under the old name.
+        ///
+        /// - Parameter other: the target of the stored cursor.
+        /// - Returns: nil if it is the same, or does not matter there.
+        public func formerPrefix(_ other: Text) -> String? {
+            let start = "\(dialect.rawValue) \(url) "
+            guard dialect != .journal, other != target, other.description.hasPrefix(start) else { return nil }
+            return String(other.description.dropFirst(start.count))
         }
 
         /// Whether it is the one that was told something else.

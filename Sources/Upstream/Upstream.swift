@@ -120,7 +120,7 @@ public final class Upstream: EventSource {
             if !isReadingBroken { onUnreadable?(error) }
             isReadingBroken = true
         }
-        if let error = feed.takeFault() { onUnreadable?(error) }
+        while let error = feed.takeFault() { onUnreadable?(error) }
         scheduleCursor()
     }
 
@@ -146,7 +146,9 @@ public final class Upstream: EventSource {
     /// Tells the dialect what happened, and does what it says.
     func take(_ input: Input) {
         guard !isStopped else { return }
-        let moment = Moment(now: .monotonic, chance: Double.random(in: 0..<1), cursor: feed.cursor, ended: ended)
+        let moment = Moment(
+            now: .monotonic, chance: Double.random(in: 0..<1), cursor: feed.cursor, ended: ended,
+            hasGhosts: feed.hasGhosts)
         for action in dialect.handle(input, at: moment) { perform(action) }
     }
 
@@ -214,7 +216,10 @@ public final class Upstream: EventSource {
     // MARK: - Cursor
 
     private func scheduleCursor() {
-        if feed.cursor != store.upstreamCursor.seq { cursorDue = cursorDue ?? .monotonic + Self.cursorInterval }
+        let noted = store.upstreamCursor
+        if feed.cursor != noted.seq || ended != noted.ended {
+            cursorDue = cursorDue ?? .monotonic + Self.cursorInterval
+        }
     }
 
     private func noteCursor() {

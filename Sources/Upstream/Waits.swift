@@ -25,10 +25,9 @@ struct Waits {
 
     /// Has every wait be over.
     mutating func endAll() {
-        for index in order.indices where ends[order[index].device] == order[index].until {
-            order[index].until = .zero
-            ends[order[index].device] = .zero
-        }
+        // Those that do not count any more go: they would stand before the others.
+        order = order.filter { ends[$0.device] == $0.until }.map { (.zero, $0.device) }
+        for (_, device) in order { ends[device] = .zero }
     }
 
     /// A device whose wait is over, and ends it; nil when there is none.

@@ -93,6 +93,18 @@ struct EngineTests {
         #expect(other.feed.inFlight == 2)
     }
 
+    @Test(arguments: [DialectName.thingsboard, .gateway, .journal])
+    func `another prefix renames nobody at ThingsBoard, which somebody must be told`(dialect: DialectName) {
+        let first = engine(dialect, prefix: "north hall-")
+        first.start()
+        let target = site.store.upstreamCursor.target
+        let former = { (engine: Upstream) in engine.plan.formerPrefix(target) }
+        #expect(former(engine(dialect, prefix: "south-")) == (dialect == .journal ? nil : "north hall-"))
+        #expect(former(engine(dialect, prefix: "north hall-")) == nil)
+        #expect(former(engine(dialect, url: "mqtt://127.0.0.1:11", prefix: "south-")) == nil)
+        #expect(first.plan.formerPrefix("") == nil)
+    }
+
     @Test(arguments: ["url", "dialect", "prefix", "credentials"])
     func `another upstream is told everything, and the states of the old one are void`(what: String) throws {
         try site.put(device(1), device(2))

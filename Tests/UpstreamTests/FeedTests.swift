@@ -200,6 +200,26 @@ struct FeedTests {
         #expect(feed.isEmpty)
     }
 
+    /// ThingsBoard cannot be told so, and refused what it never knew.
+    @Test func `an upstream that was told of nothing yet does not hear of devices that have ended`() throws {
+        try site.put(device(1), device(2), device(3))
+        for number in [1, 2] { try site.store.delete(device(number), now: 1) }
+        try site.settle()
+        // Of this one it was told in another way.
+        site.store.note(SyncState(.refused, seq: 2, since: 1), of: "i2")
+        var feed = feed(isForProvisioned: true)
+        #expect(try [next(&feed), next(&feed), next(&feed)] == ["3 D3", "5 -i2", nil])
+        #expect(feed.settle("i3") == 3)
+        try site.store.delete(device(3), now: 1)
+        try site.settle()
+        #expect(try [next(&feed), next(&feed)] == ["6 -i3", nil])
+        var later = self.feed(after: 3, isForProvisioned: true)
+        #expect(try next(&later) == "4 -i1")
+        // Others hear of all: a broker may keep anything.
+        var journal = self.feed()
+        #expect(try [next(&journal), next(&journal)] == ["4 -i1", "5 -i2"])
+    }
+
     // MARK: - What comes again
 
     @Test func `a device that was not told after all comes again as it is by then, before others`() throws {
@@ -238,6 +258,27 @@ struct FeedTests {
         #expect(feed.deadline == nil)
     }
 
+    /// Each link that broke held up the loop: all that were to be told again were looked for and sorted anew.
+    @Test func `a rewind costs no more the more devices are to be told again`() throws {
+        try site.put(device(1), device(2))
+        for number in 1...20_000 {
+            site.store.note(SyncState(.pending, seq: UInt64(number), since: 1), of: Text("i\(number)"))
+        }
+        var feed = feed(after: 2)
+        #expect(try [next(&feed), next(&feed)] == ["1 D1", "2 D2"])
+        let costs = (0..<5).map { _ in
+            let start = Duration.monotonic
+            feed.rewind(to: .max)
+            return Duration.monotonic - start
+        }
+        #expect(costs.min().map { $0 < .milliseconds(2) } == true)
+        #expect(try [next(&feed), next(&feed)] == ["1 D1", "2 D2"])
+        #expect(feed.settle("i1") == 1)
+        feed.rewind(to: .max)
+        site.store.note(nil, of: "i1")
+        #expect(try next(&feed) == "2 D2")
+    }
+
     /// A turn of the loop took as long as there were devices to be told again.
     @Test func `devices that are to be told again are looked at no longer than allowed`() throws {
         for number in 1...500 { try site.store.put(device(number), now: 1) }
@@ -264,6 +305,25 @@ struct FeedTests {
         var new = byte ?? UInt8(ascii: "?")
         #expect(unsafe pwrite(file, &new, 1, off_t(place)) == 1)
         return bytes[place]
+    }
+
+    /// Nobody ever heard of it.
+    @Test func `a damaged line is passed over, and somebody hears of it once`() throws {
+        try site.put(device(1), device(2))
+        var feed = feed()
+        _ = try spoil("D1")
+        for _ in 0..<2 {
+            #expect(try [next(&feed), next(&feed)] == ["2 D2", nil])
+            feed.rewind(to: 0)
+        }
+        let found = feed.takeFault()
+        let fault = try #require(found)
+        #expect("\(fault)".hasPrefix("devices.jsonl: damaged at byte "))
+        #expect(feed.takeFault() == nil)
+        // It may be on that line.
+        feed.examine("ghost")
+        #expect(feed.hasGhosts)
+        #expect(try [next(&feed), next(&feed)] == ["2 D2", nil])
     }
 
     /// It was forgotten until the next rewind.

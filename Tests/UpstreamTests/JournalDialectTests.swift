@@ -65,6 +65,29 @@ struct JournalDialectTests {
         #expect(play.rewinds == [0])
     }
 
+    /// It was held for a broker that has forgotten everything, and all was sent again at each connection.
+    @Test func `leaves a broker that does not answer SUBSCRIBE, and calls less and less often`() {
+        var play = play()
+        play.take(.start)
+        var waits: [Duration] = []
+        for _ in 0..<4 {
+            play.take(.connected(channel))
+            let before = play.now
+            play.wait()
+            #expect(play.now - before == .seconds(15))
+            waits.append((play.dialect.deadline ?? .zero) - play.now)
+            play.wait()
+        }
+        #expect(waits == [1, 2, 4, 8].map(Duration.seconds))
+        #expect(!play.rewinds.contains(0) && play.drops == 4 && !play.links.contains(.connected))
+        // Nothing says that SUBACK comes before the messages (MQTT 5, 3.8.4).
+        play.take(.connected(channel))
+        play.take(.message(channel, MQTTMessage(cursorTopic, #"{"seq":41}"#)))
+        #expect(play.rewinds.last == 41)
+        play.take(.subscribed(channel, refused: []))
+        #expect(play.dialect.room(at: play.now) == 20)
+    }
+
     @Test func `publishes the state of a device without its credentials`() throws {
         var play = running()
         play.take(.device(change(1, seq: 7)))
@@ -181,6 +204,27 @@ struct JournalDialectTests {
         #expect(play.introductions.count == 12)
     }
 
+    /// Each hub had the other thrown out every second for ever.
+    @Test func `calls less and less often while another client takes its place, even one that gets on`() {
+        var play = running()
+        var waits: [Duration] = []
+        for number in 1...5 {
+            play.take(.device(change(number)))
+            play.acknowledge(from: play.published.count - 1)
+            play.take(loss("taken over", .takenOver))
+            waits.append((play.dialect.deadline ?? .zero) - play.now)
+            play.wait()
+            play.take(.connected(channel))
+            play.take(.subscribed(channel, refused: []))
+            play.take(.message(channel, MQTTMessage(cursorTopic, #"{"seq":0}"#)))
+        }
+        #expect(waits == [1, 2, 4, 8, 16].map(Duration.seconds))
+        // A connection that lasts ends that.
+        play.now += .seconds(60)
+        play.take(loss())
+        #expect(play.dialect.deadline == play.now + .seconds(1))
+    }
+
     @Test func `asks for another client of its id after three losses in a minute`() {
         var play = running()
         for _ in 0..<3 {
@@ -240,7 +284,7 @@ struct JournalDialectTests {
             play.take(.device(change(1)))
             while case .running = play.dialect.phase { play.wait() }
         }
-        #expect(waits == [1, 1, 2, 4].map(Duration.seconds))
+        #expect(waits == [1, 2, 4, 8].map(Duration.seconds))
         #expect(play.links.filter { $0 == .connected }.count == 1)
         play.wait()
         play.take(.connected(channel))
@@ -291,6 +335,29 @@ struct JournalDialectTests {
         play.take(loss())
         play.wait()
         #expect(play.introductions.last?.subscriptions.count == 1)
+    }
+
+    /// A hub that was killed then held the broker to know of them.
+    @Test func `publishes no cursor while the broker may have devices that have ended`() throws {
+        var play = play()
+        (play.ended, play.cursor) = (30, 20)
+        play.take(.start)
+        for _ in 0..<2 {
+            play.take(.connected(channel))
+            play.take(.subscribed(channel, refused: []))
+            play.take(.message(channel, MQTTMessage(cursorTopic, #"{"seq":20}"#)))
+        }
+        play.cursor = 40
+        play.wait()
+        play.take(record(ghost))
+        play.hasGhosts = true
+        while play.dialect.deadline != nil { play.wait() }
+        #expect(play.examined.count == 1 && !play.topics.contains(cursorTopic))
+        play.take(.device(farewell(1, seq: 40)))
+        play.acknowledge(from: play.published.count - 2)
+        play.hasGhosts = false
+        play.wait()
+        #expect(try play.topics.last == cursorTopic && play.json(play.published.count - 1)["seq"]?.unsigned == 40)
     }
 
     @Test func `looks at nothing where the broker knows of every device that has ended, or keeps it to itself`() {

@@ -23,13 +23,15 @@ struct Play<Played: Dialect> {
     private(set) var examined: [Text] = []
     /// The highest number of a deletion that was told.
     var ended: UInt64 = 0
+    var hasGhosts = false
     private(set) var introductions: [Introduction] = []
     private(set) var drops = 0
 
     init(_ dialect: Played) { self.dialect = dialect }
 
     mutating func take(_ input: Input) {
-        for action in dialect.handle(input, at: Moment(now: now, chance: 0, cursor: cursor, ended: ended)) {
+        let moment = Moment(now: now, chance: 0, cursor: cursor, ended: ended, hasGhosts: hasGhosts)
+        for action in dialect.handle(input, at: moment) {
             switch action {
             case .connect(_, let introduction): introductions.append(introduction)
             case .disconnect: drops += 1

@@ -134,7 +134,7 @@ struct ThingsBoardSessionTests {
             play.pass(until - play.now)
             #expect(play.state == .connecting)
         }
-        #expect(waits == waits.sorted() && waits.first == .seconds(1))
+        #expect(waits == waits.sorted() && waits.first == .milliseconds(1500))
         #expect(waits.last.map { $0 >= .seconds(150) && $0 <= .seconds(300) } == true)
         play.tell(.connected(Channel(0)))
         #expect(play.state == .connected)

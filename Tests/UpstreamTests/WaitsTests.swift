@@ -22,6 +22,18 @@ struct WaitsTests {
         #expect(waits.next(at: .seconds(9)) == nil && waits.first == nil)
     }
 
+    /// It stood before the others until its time had come.
+    @Test func `a wait that does not count any more holds up nobody`() {
+        var waits = Waits()
+        waits.add("a", until: .seconds(5))
+        waits.add("a", until: .seconds(9))
+        waits.add("b", until: .seconds(6))
+        waits.endAll()
+        #expect(waits.next(at: .seconds(1)) == "b")
+        #expect(waits.next(at: .seconds(1)) == "a")
+        #expect(waits.next(at: .seconds(20)) == nil && waits.first == nil)
+    }
+
     @Test func `all come at once when they shall`() {
         var waits = Waits()
         waits.add("a", until: .seconds(5))
