@@ -171,6 +171,8 @@ struct JournalDialect: Dialect {
         phase = .running
         publishedCursor = seq
         cursorDue = moment.now + Self.idleTime
+        // A broker that answers is of use, also to a hub that has nothing to tell; one that was silent has to acknowledge.
+        if !isSilent { link.proved() }
         return [.rewind(to: seq)] + (isSilent ? [] : [.report(.connected)])
     }
 
