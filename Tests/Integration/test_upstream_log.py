@@ -50,7 +50,7 @@ def site(hubs, server):
     file.touch()
     hub.environment |= faultline.environment(hub.state) | {"FAULT_RULES_FILE": str(file)}
     hub.start()
-    profile = hub.create_profile("meters")
+    profile = hub.create_profile("meters", maxDevices=100_000)
     server.tenant.add_profile("meters", profile.key, profile.secret)
     return hub, profile, file
 
