@@ -69,13 +69,9 @@ extension Store {
         let newest = registry.byId.candidates(id.utf8)
         if newest.contains(where: devicesLog.isStaged) || (newest.isEmpty && changes.end(id)) { return nil }
         // A read that fails leaves the place where it is: the line comes again.
-        if case .deleted = line, try device(id: id) != nil {
-            place = next
-            return .replaced
-        }
+        let isNewest = if case .deleted = line { try device(id: id) == nil } else { newest.contains(record.offset) }
         place = next
-        if case .deleted = line { return line }
-        return newest.contains(record.offset) ? line : .replaced
+        return isNewest ? line : .replaced
     }
 
     private static func damaged(at offset: UInt64, _ why: String) -> JournalError {

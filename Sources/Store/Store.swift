@@ -242,7 +242,8 @@ public final class Store {
 
     private func touched() {
         marks.touched(at: monotonicSeconds())
-        if marksDue.map({ $0 > .recent + .seconds(1) }) ?? true { marksDue = .recent + .seconds(1) }
+        let soon = Duration.recent + .seconds(1)
+        marksDue = min(marksDue ?? soon, soon)
         upstream.touched()
     }
 

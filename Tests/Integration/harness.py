@@ -19,6 +19,7 @@ import socket
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.parse
 
@@ -40,6 +41,26 @@ def binary() -> str:
 def canary(label: str = "canary") -> str:
     """A secret nobody else has, so that finding it anywhere proves a leak."""
     return label + secrets.token_hex(10)
+
+
+class Meanwhile:
+    """Does its `work` again and again on a thread of its own, as long as a `with` lasts."""
+
+    def __init__(self):
+        self.over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self.over.is_set():
+            self.work()
 
 
 def eventually(condition, seconds: float = 5, every: float = 0.02):

@@ -3,43 +3,33 @@
 import os
 import shutil
 import subprocess
-import threading
 import time
 
 import pytest
 
 import faultline
 import journal
-from harness import eventually
+from harness import Meanwhile, eventually
 from test_compaction import Load, attributes, compaction, fill, generation
 
 ORDER = ("upstream", "devices", "profiles", "admin")
 ROUNDS = int(os.environ.get("NEARHUB_COPIES", "8"))
 
 
-class Rewriting:
+class Rewriting(Meanwhile):
     """Changes devices and has the logs written anew, again and again."""
 
     def __init__(self, hub, ids):
-        self.hub, self.ids, self.over, self.runs = hub, list(ids.values()), threading.Event(), 0
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
+        self.hub, self.ids, self.runs = hub, list(ids.values()), 0
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
-
-    def _run(self):
-        while not self.over.is_set():
-            for device in self.ids[:10]:
-                self.hub.ask("POST", attributes(device), {"note": "n" * 3000})
-            self.hub.ask("POST", "/api/nearhub/log/compact")
-            while compaction(self.hub)["running"] and not self.over.wait(0.005):
-                pass
-            self.runs += 1
+    def work(self):
+        for device in self.ids[:10]:
+            self.hub.ask("POST", attributes(device), {"note": "n" * 3000})
+        self.hub.ask("POST", "/api/nearhub/log/compact")
+        while compaction(self.hub)["running"] and not self.over.wait(0.005):
+            pass
+        self.runs += 1
 
 
 def files(hub, to):

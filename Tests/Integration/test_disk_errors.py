@@ -20,7 +20,7 @@ import workload
 from coap import ACK, Message, Peer
 from devices import MQTTDevice
 from disk import Disk
-from harness import eventually
+from harness import Meanwhile, eventually
 from promises import Promises
 from powercut import IGNORED
 from recovery import Machine, whole_log
@@ -92,14 +92,21 @@ def test_a_sync_that_fails_at_the_start_refuses_it(hubs, name):
 TORN = b'{"seq":2,"durable":1,"at":"2026-11-24T'
 
 
-def test_a_torn_end_whose_copy_is_not_surely_on_disk_is_not_cut_off(hubs):
-    """ENOSPC from a sync is no lack of room that would let the start go on: what was written is lost."""
+@pytest.fixture
+def torn(hubs):
+    """A hub that is stopped, with one device and the beginning of a line behind it."""
     hub = hubs()
     hub.start()
     hub.provision(hub.create_profile().request("a"))
     hub.stop()
     with open(hub.state / "devices.jsonl", "ab") as file:
         file.write(TORN)
+    return hub
+
+
+def test_a_torn_end_whose_copy_is_not_surely_on_disk_is_not_cut_off(torn):
+    """ENOSPC from a sync is no lack of room that would let the start go on: what was written is lost."""
+    hub = torn
     breaks(hub, "sync/devices.jsonl.torn*:*:ENOSPC")
     assert hub.refused().code == 74
     assert (hub.state / "devices.jsonl").read_bytes().endswith(TORN)
@@ -109,13 +116,8 @@ def test_a_torn_end_whose_copy_is_not_surely_on_disk_is_not_cut_off(hubs):
     assert sorted(stored(hub)) == ["a"]
 
 
-def test_a_torn_end_for_which_there_is_no_room_is_cut_off_all_the_same(hubs):
-    hub = hubs()
-    hub.start()
-    hub.provision(hub.create_profile().request("a"))
-    hub.stop()
-    with open(hub.state / "devices.jsonl", "ab") as file:
-        file.write(TORN)
+def test_a_torn_end_for_which_there_is_no_room_is_cut_off_all_the_same(torn):
+    hub = torn
     breaks(hub, "write/devices.jsonl.torn*:*:ENOSPC")
     hub.start()
     assert f"{len(TORN)} bytes of an unfinished batch" in hub.stderr and "not kept" in hub.stderr
@@ -195,24 +197,15 @@ def test_interrupted_and_short_writes_make_no_difference(hubs):
 # A slow disk
 
 
-class Feeds:
+class Feeds(Meanwhile):
     """Counts how often the watchdog is fed; the notices must be read all the time, or the hub would wait for that."""
 
     def __init__(self, supervisor):
-        self.supervisor, self.count, self.over = supervisor, 0, threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
+        self.supervisor, self.count = supervisor, 0
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
-
-    def _run(self):
-        while not self.over.is_set():
-            self.count += "WATCHDOG=1" in (self.supervisor.next(0.1) or ())
+    def work(self):
+        self.count += "WATCHDOG=1" in (self.supervisor.next(0.1) or ())
 
 
 def readable(connection) -> bool:
